@@ -1,0 +1,192 @@
+"""Blobs in a folder: ``sha256/ab/abcd…`` read-only, and ``incoming/`` for what is being written.
+
+The order that makes a blob permanent: write, fsync the file, rename it under its digest, fsync
+the folder. A process holds a lock (flock) on each file that it is writing, so what a dead one
+left in ``incoming`` is told apart from what a living one is at, without asking who it was.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob
+from distfile_mirror.errors import StorageError, StorageFullError
+from distfile_mirror.model.checksums import Hasher
+
+READ_ONLY = 0o444
+CHUNK_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class DiskBlobStore:
+    """A BlobStore in the folder ``root``, which is created if need be (its parent must exist)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._blobs = root / "sha256"
+        self._incoming = root / "incoming"
+
+    def prepare(self) -> None:
+        """Create the folders. Raises StorageError."""
+        with _storage_errors(self._root):
+            for folder in (self._root, self._blobs, self._incoming):
+                _make_folder(folder)
+
+    def open(self, sha256: str) -> OpenBlob:
+        """See BlobReader.open."""
+        path = self._path(sha256)
+        with _storage_errors(path):
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise BlobMissingError(f"{path} is missing from the blob store") from None
+            return OpenBlob(fd, os.fstat(fd).st_size)
+
+    def contains(self, sha256: str) -> bool:
+        """See BlobStore.contains."""
+        return self._path(sha256).exists()
+
+    def create(self) -> "DiskBlobWriter":
+        """See BlobStore.create."""
+        with _storage_errors(self._incoming):
+            return DiskBlobWriter(self._path, *_create_locked(self._incoming))
+
+    def digests(self, sha256: str, algorithms: Iterable[str]) -> dict[str, str]:
+        """See BlobStore.digests."""
+        hasher = Hasher(algorithms)
+        buffer = bytearray(CHUNK_BYTES)
+        view = memoryview(buffer)
+        with self.open(sha256) as blob, _storage_errors(self._path(sha256)):
+            position = 0
+            while count := os.preadv(blob.fd, [buffer], position):
+                hasher.update(view[:count])
+                position += count
+        return hasher.hex_digests()
+
+    def verify(self, sha256: str) -> None:
+        """See BlobStore.verify."""
+        found = self.digests(sha256, ())["sha256"]
+        if found != sha256:
+            raise BlobCorruptError(f"{self._path(sha256)} is corrupt: its bytes have sha256 {found}")
+
+    def check(self) -> None:
+        """See BlobReader.check."""
+        with _storage_errors(self._blobs):
+            os.listdir(self._incoming)
+            os.stat(self._blobs)
+
+    def remove_abandoned(self) -> int:
+        """See BlobStore.remove_abandoned."""
+        removed = 0
+        with _storage_errors(self._incoming):
+            for entry in os.scandir(self._incoming):
+                removed += _remove_if_abandoned(entry.path)
+        return removed
+
+    def _path(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError(f"{sha256!r} is not a sha256 in lower-case hexadecimal")
+        return self._blobs / sha256[:2] / sha256
+
+
+class DiskBlobWriter:
+    """See BlobWriter."""
+
+    def __init__(self, final_path: Callable[[str], Path], path: Path, fd: int) -> None:
+        self._final_path = final_path
+        self._path = path
+        self._fd = fd
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See BlobWriter.write."""
+        with _storage_errors(self._path):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+    def restart(self) -> None:
+        """See BlobWriter.restart."""
+        with _storage_errors(self._path):
+            os.ftruncate(self._fd, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+
+    def commit(self, sha256: str) -> None:
+        """See BlobWriter.commit."""
+        final = self._final_path(sha256)
+        with _storage_errors(final):
+            if not final.exists():  # the same bytes from elsewhere: the first copy stays
+                os.fchmod(self._fd, READ_ONLY)
+                os.fsync(self._fd)
+                _make_folder(final.parent)
+                self._path.rename(final)
+            # Also for a copy that was there: its writer may not have come so far yet.
+            _fsync_folder(final.parent)
+        self.discard()
+
+    def discard(self) -> None:
+        """See BlobWriter.discard."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            os.close(fd)
+
+
+@contextmanager
+def _storage_errors(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = f"the blob store is full ({error.strerror}, at {where}): free some space or enlarge it"
+            raise StorageFullError(message) from error
+        raise StorageError(f"the blob store failed at {where}: {error.strerror or error}") from error
+
+
+def _create_locked(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = folder / secrets.token_hex(16)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between the two calls a cleaner may have taken it for abandoned.
+        if os.fstat(fd).st_nlink:
+            return path, fd
+        os.close(fd)
+
+
+def _remove_if_abandoned(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    _fsync_folder(folder.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,91 @@
+"""What the rest of the product knows of a blob store: a few verbs, and nothing of where bytes lie."""
+
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from distfile_mirror.errors import MirrorError
+
+
+class BlobMissingError(MirrorError):
+    """The blob store does not hold these bytes."""
+
+
+class BlobCorruptError(MirrorError):
+    """The blob store holds bytes that are not those of the digest."""
+
+
+class OpenBlob:
+    """A blob open for reading: a file descriptor at its own and ``size`` in bytes.
+
+    It stays readable until ``close``, whatever happens to the folder it lies in.
+    """
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.fd = fd
+        self.size = size
+
+    def close(self) -> None:
+        """Give the descriptor back; closing twice does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way into the store; invisible until ``commit``."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append ``data``. Raises StorageError, StorageFullError."""
+
+    def restart(self) -> None:
+        """Throw away what was written and begin anew. Raises StorageError."""
+
+    def commit(self, sha256: str) -> None:
+        """Make the bytes permanent under ``sha256``, which the caller computed while writing them.
+
+        When it returns, they survive a power cut. Raises StorageError, StorageFullError.
+        """
+
+    def discard(self) -> None:
+        """Forget the bytes; after ``commit`` it does nothing. Never raises."""
+
+
+class BlobReader(Protocol):
+    """All that the proxy needs of a store."""
+
+    def open(self, sha256: str) -> OpenBlob:
+        """Open a blob. Raises BlobMissingError, StorageError."""
+
+    def check(self) -> None:
+        """Return if the store answers. Raises StorageError."""
+
+
+class BlobStore(BlobReader, Protocol):
+    """A store that is written to as well."""
+
+    def create(self) -> BlobWriter:
+        """Begin a blob. Raises StorageError, StorageFullError."""
+
+    def contains(self, sha256: str) -> bool:
+        """Tell whether the blob is stored. Raises StorageError."""
+
+    def digests(self, sha256: str, algorithms: Iterable[str]) -> dict[str, str]:
+        """Read a blob and return algorithm -> hex of its bytes. Raises BlobMissingError, StorageError."""
+
+    def verify(self, sha256: str) -> None:
+        """Read a blob and compare. Raises BlobMissingError, BlobCorruptError, StorageError."""
+
+    def remove_abandoned(self) -> int:
+        """Remove what dead processes left half-written; return how many. Raises StorageError."""

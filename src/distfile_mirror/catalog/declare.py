@@ -1,0 +1,218 @@
+"""Declaring: a person says that a file must be present, for what, and why.
+
+Declaring again adds a use. What is known already is never replaced: a declaration that
+contradicts it is refused, because one URI has one content here, for ever.
+"""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from distfile_mirror.catalog import audit
+from distfile_mirror.catalog.models import AuditEvent, File, Project, Use
+from distfile_mirror.catalog.moderate import make_pending
+from distfile_mirror.catalog.problems import Problems
+from distfile_mirror.errors import ConflictError
+from distfile_mirror.model.checksums import in_order, parse_checksums
+from distfile_mirror.model.licences import normalise_licence
+from distfile_mirror.model.states import State
+from distfile_mirror.model.uris import FileUri, parse_file_uri, uri_key
+
+MAX_PROJECT_CHARACTERS = 200
+MAX_REASON_CHARACTERS = 4000
+MAX_FALLBACK_URIS = 20
+
+# sha256 of a stored blob, algorithms -> algorithm -> hex of its bytes.
+DigestsOf = Callable[[str, Iterable[str]], dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeclaration:
+    """What a person says of a file. ``checksums`` as in model.checksums; ``licence`` may be empty."""
+
+    uri: str
+    project: str
+    reason: str
+    licence: str = ""
+    checksums: Sequence[str] = ()
+    fallback_uris: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What became of a declaration."""
+
+    file: File
+    created: bool
+    use_added: bool
+
+
+@dataclass(slots=True)
+class _Checked:
+    uri: FileUri
+    project: str
+    reason: str
+    licence: str
+    expected: dict[str, str]
+    fallback_uris: list[str] = field(default_factory=list)
+
+
+def declare_file(declaration: FileDeclaration, *, actor: str, digests_of: DigestsOf) -> Declared:
+    """Record ``declaration``, made by ``actor``.
+
+    ``digests_of`` reads a stored blob when a checksum of another algorithm than those known is
+    declared for a file that is present already.
+
+    Raises:
+        InvalidInputError: naming each wrong field.
+        ConflictError: for a checksum that contradicts what is known; both are shown.
+        StorageError: if the stored bytes had to be read and could not be.
+    """
+    checked = _check(declaration)
+    key = uri_key(str(checked.uri))
+    stored = _digests_to_learn(key, checked, digests_of)
+    with transaction.atomic():
+        file, created = _get_or_create(key, checked)
+        events = [audit.file_event(actor, "declared", file, after={"expected": checked.expected})] if created else []
+        if not created:
+            events += _merge(file, checked, stored, actor)
+        use_added = _add_use(file, checked, actor)
+        if use_added:
+            events.append(audit.file_event(actor, "use added", file, after=_use_facts(checked)))
+        for event in events:
+            event.save()
+    return Declared(file, created, use_added)
+
+
+def _check(declaration: FileDeclaration) -> _Checked:
+    problems = Problems()
+    uri = problems.collect("uri", parse_file_uri, declaration.uri)
+    project = problems.collect("project", _project_name, declaration.project)
+    reason = problems.collect("reason", _reason, declaration.reason)
+    licence = problems.collect("licence", normalise_licence, declaration.licence)
+    expected = problems.collect("checksums", parse_checksums, declaration.checksums)
+    fallbacks = problems.collect("fallback_uris", _fallback_uris, declaration.fallback_uris)
+    if fallbacks and expected == {}:
+        problems.add("fallback_uris", "a fallback needs an expected checksum, or nobody could tell that it is the same")
+    problems.raise_if_any()
+    # Each is a value now; the type checker cannot know.
+    assert uri and project and reason and licence is not None and expected is not None and fallbacks is not None  # noqa: S101, PT018
+    return _Checked(uri, project, reason, licence, expected, [text for text in fallbacks if text != str(uri)])
+
+
+def _project_name(text: str) -> str:
+    name = _text(text, MAX_PROJECT_CHARACTERS, "name the project that uses it")
+    if not name.isprintable():
+        message = "a project's name is one line of printable characters"
+        raise ValueError(message)
+    return name
+
+
+def _reason(text: str) -> str:
+    return _text(text, MAX_REASON_CHARACTERS, "say why it is needed")
+
+
+def _text(text: str, longest: int, missing: str) -> str:
+    text = unicodedata.normalize("NFC", text.strip())
+    if not text:
+        raise ValueError(missing)
+    if len(text) > longest:
+        message = f"{len(text)} characters are too many; at most {longest} are possible"
+        raise ValueError(message)
+    if "\0" in text:
+        message = "a NUL character cannot be stored"
+        raise ValueError(message)
+    return text
+
+
+def _fallback_uris(texts: Sequence[str]) -> list[str]:
+    if len(texts) > MAX_FALLBACK_URIS:
+        message = f"{len(texts)} fallback URIs are too many; at most {MAX_FALLBACK_URIS} are possible"
+        raise ValueError(message)
+    return list(dict.fromkeys(str(parse_file_uri(text)) for text in texts))
+
+
+def _digests_to_learn(key: bytes, checked: _Checked, digests_of: DigestsOf) -> dict[str, str]:
+    """Read the stored bytes, before any transaction, if a checksum is declared that was never computed of them."""
+    known = File.objects.filter(uri_key=key).exclude(sha256="").only("sha256", "digests").first()
+    if known is None or set(checked.expected) <= set(known.digests):
+        return {}
+    return digests_of(known.sha256, checked.expected)
+
+
+def _get_or_create(key: bytes, checked: _Checked) -> tuple[File, bool]:
+    known = File.objects.select_for_update().filter(uri_key=key)
+    if file := known.first():
+        return file, False
+    try:
+        with transaction.atomic():
+            file = File.objects.create(
+                uri=str(checked.uri),
+                uri_key=key,
+                host=checked.uri.authority.host,
+                expected=checked.expected,
+                fallback_uris=checked.fallback_uris,
+            )
+    except IntegrityError:  # somebody else declared it just now
+        return known.get(), False
+    return file, True
+
+
+def _merge(file: File, checked: _Checked, stored: dict[str, str], actor: str) -> list[AuditEvent]:
+    """Add to a known file what a further declaration says of it; return the events."""
+    known = {**file.expected, **file.digests, **stored}
+    _refuse_contradiction(file, known, checked.expected)
+    before = {"expected": file.expected, "fallback_uris": file.fallback_uris}
+    file.digests = in_order({**file.digests, **stored})
+    file.expected = in_order({**file.expected, **checked.expected})
+    file.fallback_uris = list(dict.fromkeys([*file.fallback_uris, *checked.fallback_uris]))
+    after = {"expected": file.expected, "fallback_uris": file.fallback_uris}
+    if before == after:
+        return []
+    events = [audit.file_event(actor, "amended", file, before, after)]
+    if file.state == State.FAILED:
+        make_pending(file)
+        events.append(audit.file_event(actor, "retried", file))
+    file.save()
+    return events
+
+
+def _refuse_contradiction(file: File, known: dict[str, str], declared: dict[str, str]) -> None:
+    for algorithm, digest in declared.items():
+        if known.get(algorithm, digest) == digest:
+            continue
+        source = "the stored bytes have" if algorithm in file.digests else "it was declared with"
+        advice = "what is stored is never replaced" if file.sha256 else "if that one is wrong, amend the file"
+        message = (
+            f"{file.uri} contradicts this declaration: {source} {algorithm}:{known[algorithm]}, "
+            f"now declared is {algorithm}:{digest}; {advice}"
+        )
+        raise ConflictError(message)
+
+
+def _add_use(file: File, checked: _Checked, actor: str) -> bool:
+    project, _created = Project.objects.get_or_create(name=checked.project)
+    _use, added = Use.objects.get_or_create(
+        file=file,
+        fingerprint=_fingerprint(checked),
+        defaults={
+            "project": project,
+            "reason": checked.reason,
+            "licence": checked.licence,
+            "declared_by": actor,
+        },
+    )
+    return added
+
+
+def _fingerprint(checked: _Checked) -> bytes:
+    return hashlib.sha256(json.dumps([checked.project, checked.reason, checked.licence]).encode()).digest()
+
+
+def _use_facts(checked: _Checked) -> dict[str, Any]:
+    return {"project": checked.project, "reason": checked.reason, "licence": checked.licence}

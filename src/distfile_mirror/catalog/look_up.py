@@ -1,0 +1,56 @@
+"""The one question of the proxy: what is known of this URI?"""
+
+from dataclasses import dataclass, field
+
+from distfile_mirror.catalog.database import available
+from distfile_mirror.catalog.models import File
+from distfile_mirror.catalog.moderate import blocks_revision
+from distfile_mirror.model.states import State
+from distfile_mirror.model.uris import uri_key
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A declared file. ``sha256``, ``size`` (bytes), ``headers`` and ``fetched_at`` (Unix time) only when stored."""
+
+    uri: str
+    state: State
+    message: str
+    sha256: str
+    size: int
+    headers: dict[str, str] = field(default_factory=dict)
+    received_bytes: int = 0
+    total_bytes: int | None = None
+    fetched_at: float = 0.0
+
+
+def find_file(uri: str) -> FoundFile | None:
+    """Return what is known of the normalised ``uri``. Raises UnavailableError."""
+    with available():
+        row = (
+            File.objects.filter(uri_key=uri_key(uri))
+            .values_list(
+                "uri", "state", "message", "sha256", "size", "headers", "received_bytes", "total_bytes", "fetched_at"
+            )
+            .first()
+        )
+    if row is None:
+        return None
+    stored_uri, state, message, sha256, size, headers, received, total, fetched_at = row
+    return FoundFile(
+        uri=stored_uri,
+        state=State(state),
+        message=message,
+        sha256=sha256,
+        size=size or 0,
+        headers=headers,
+        received_bytes=received,
+        total_bytes=total,
+        fetched_at=fetched_at.timestamp() if fetched_at else 0.0,
+    )
+
+
+def revision() -> int:
+    """Return a number that changes whenever what was found before must be looked up again. Raises UnavailableError."""
+    with available():
+        return blocks_revision()

@@ -1,0 +1,222 @@
+"""Every setting, typed, with its unit: from flags, then ``DISTFILE_MIRROR_*``, then a TOML file, then the default.
+
+A wrong configuration is refused whole, with one message that lists every mistake.
+"""
+
+import getpass
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from distfile_mirror.errors import MirrorError
+from distfile_mirror.model.addresses import ConnectTo, IPNetwork, ListenAddress, parse_connect_to, parse_listen_address
+
+ENVIRONMENT_PREFIX = "DISTFILE_MIRROR_"
+MAX_WORKERS_BY_DEFAULT = 4
+
+
+class ConfigurationError(MirrorError):
+    """The configuration is wrong."""
+
+
+def _words(value: Any) -> Any:
+    """Let a list be written as one string, its items separated by commas or white space."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _listen(value: Any) -> Any:
+    return parse_listen_address(value) if isinstance(value, str) else value
+
+
+def _connect_to(value: Any) -> Any:
+    return tuple(parse_connect_to(item) if isinstance(item, str) else item for item in _words(value))
+
+
+def _networks(value: Any) -> Any:
+    return tuple(_network(item) if isinstance(item, str) else item for item in _words(value))
+
+
+def _default_workers() -> int:
+    return min(len(os.sched_getaffinity(0)), MAX_WORKERS_BY_DEFAULT)
+
+
+Listen = Annotated[ListenAddress, NoDecode, BeforeValidator(_listen)]
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Config(BaseSettings):
+    """All settings of all components."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Field(Path("data"), description="The folder for database, blobs and CA unless they are elsewhere.")
+    database_url: str = Field("", description="sqlite:///PATH; by default DATA/catalog.sqlite3.")
+    log_format: str = Field("auto", pattern="^(auto|console|json)$", description="console, json, or auto: by terminal.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least that is logged.")
+    stop_grace: Seconds = Field(10, description="Seconds that work under way gets to finish when stopping.")
+
+    proxy_listen: Listen = Field(ListenAddress("127.0.0.1", 3128), description="Where builds come: HOST:PORT.")
+    proxy_url: str = Field("", description="The proxy's own address as clients write it; by default from proxy_listen.")
+    workers: Count = Field(default_factory=_default_workers, description="Proxy worker processes.")
+    proxy_header_bytes: Bytes = Field(32_768, description="The longest request head, in bytes.")
+    proxy_header_timeout: Seconds = Field(20, description="Seconds for a whole request head to arrive.")
+    proxy_handshake_timeout: Seconds = Field(20, description="Seconds for a TLS handshake.")
+    proxy_idle_timeout: Seconds = Field(300, description="Seconds that a connection may wait for its next request.")
+    proxy_stalled_writer_timeout: Seconds = Field(120, description="Seconds that a client may take no byte at all.")
+    proxy_max_connections: Count = Field(10_000, description="Connections to one worker.")
+    proxy_max_connections_per_client: Count = Field(4_096, description="Connections of one address to one worker.")
+    proxy_cached_lookups: Count = Field(100_000, description="Files whose place a worker remembers.")
+    proxy_cached_bytes: Bytes = Field(64 << 20, description="Bytes of small files that a worker keeps in memory.")
+    proxy_cached_certificates: Count = Field(2_000, description="Hosts whose certificate a worker keeps.")
+
+    admin_listen: Listen = Field(ListenAddress("127.0.0.1", 8080), description="Where people come: HOST:PORT.")
+    admin_url: str = Field("", description="The admin's own address as people write it; by default from admin_listen.")
+    admin_threads: Count = Field(8, description="Requests that the admin answers at a time.")
+    local_user: str = Field(default_factory=getpass.getuser, description="Who acts where no sign-in is configured.")
+
+    allow_network: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (), description="Networks that downloads may reach although they are private or otherwise special."
+    )
+    connect_to: Annotated[tuple[ConnectTo, ...], NoDecode, BeforeValidator(_connect_to)] = Field(
+        (), description="HOST:PORT:ADDR:PORT: connect to ADDR:PORT for HOST:PORT, as curl does."
+    )
+    upstream_ca: Path | None = Field(None, description="PEM file of CAs that upstreams may have beside the usual ones.")
+    download_concurrency: Count = Field(32, description="Downloads at a time in one downloader.")
+    download_concurrency_per_host: Count = Field(8, description="Downloads at a time from one host.")
+    download_connect_timeout: Seconds = Field(30, description="Seconds to connect, TLS included.")
+    download_stall_timeout: Seconds = Field(60, description="Seconds in which at least download_stall_bytes must come.")
+    download_stall_bytes: Bytes = Field(4_096, description="See download_stall_timeout.")
+    download_total_timeout: Seconds = Field(6 * 3600, description="Seconds for one file.")
+    download_max_bytes: Bytes = Field(64 << 30, description="The largest file that is accepted.")
+    download_max_attempts: Count = Field(12, description="Attempts before a passing fault is held for a lasting one.")
+    download_backoff: Seconds = Field(2, description="Seconds before the second attempt; doubled each time.")
+    download_max_backoff: Seconds = Field(3600, description="The most seconds between two attempts.")
+    download_lease: Seconds = Field(30, description="Seconds after which a downloader that went silent loses a file.")
+    download_poll: Seconds = Field(0.5, description="Seconds between looks for new declarations.")
+
+    @field_validator("upstream_ca")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            message = f"{value} is not a file that can be read"
+            raise ValueError(message)
+        return value
+
+    @field_validator("admin_listen")
+    @classmethod
+    def _guarded(cls, value: ListenAddress) -> ListenAddress:
+        if not value.is_loopback:
+            message = (
+                f"{value} can be reached by others, and no sign-in is configured: "
+                "bind it to 127.0.0.1 or [::1], behind a reverse proxy that authenticates people"
+            )
+            raise ValueError(message)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags come in as arguments, over the environment; the file is merged in by load_config."""
+        return init_settings, env_settings
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL, the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'catalog.sqlite3'}"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """The folder of the blob store."""
+        return self.data_dir / "blobs"
+
+    @property
+    def ca_dir(self) -> Path:
+        """The folder of the CA's certificate and key."""
+        return self.data_dir / "ca"
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of what living processes share: locks, counters."""
+        return self.data_dir / "run"
+
+    @property
+    def effective_admin_url(self) -> str:
+        """The admin's address for people, without a slash at its end."""
+        return (self.admin_url or f"http://{self.admin_listen.for_clients}").rstrip("/")
+
+    @property
+    def effective_proxy_url(self) -> str:
+        """The proxy's address for clients, without a slash at its end."""
+        return (self.proxy_url or f"http://{self.proxy_listen.for_clients}").rstrip("/")
+
+
+def load_config(flags: dict[str, Any] | None = None, file: Path | None = None) -> Config:
+    """Read the configuration: ``flags`` (None means not given) over environment over ``file``.
+
+    Raises:
+        ConfigurationError: listing every mistake.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value not in (None, [], ())}
+    from_file = _read_toml(file) if file else {}
+    # What the environment says wins over the file, so it must not be passed as an argument.
+    from_file = {name: value for name, value in from_file.items() if not _in_environment(name)}
+    try:
+        return Config(**{**from_file, **given})
+    except ValidationError as error:
+        raise ConfigurationError(_every_mistake(error, file)) from None
+
+
+def to_environment(config: Config) -> dict[str, str]:
+    """Write ``config`` as environment variables from which load_config makes the same again."""
+    environment = {}
+    for name in Config.model_fields:
+        value = getattr(config, name)
+        text = " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+        environment[ENVIRONMENT_PREFIX + name.upper()] = text
+    return environment
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"the configuration file {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the configuration file {file} is not TOML: {error}") from None
+
+
+def _in_environment(name: str) -> bool:
+    return bool(os.environ.get(ENVIRONMENT_PREFIX + name.upper()))
+
+
+def _network(text: str) -> IPNetwork:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        message = f"{error}; write a network such as 10.0.0.0/8 or fd00::/8"
+        raise ValueError(message) from None
+
+
+def _every_mistake(error: ValidationError, file: Path | None) -> str:
+    lines = ["the configuration is wrong:"]
+    for mistake in error.errors(include_url=False):
+        name = str(mistake["loc"][0]) if mistake["loc"] else ""
+        if mistake["type"] == "extra_forbidden":
+            text = f"there is no such setting (in {file})" if file else "there is no such setting"
+        else:
+            text = mistake["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name + ': ' if name else ''}{text}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What the product talks about: URIs, checksums, states. Pure values, no I/O."""
