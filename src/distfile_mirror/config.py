@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from distfile_mirror.errors import MirrorError
@@ -60,6 +60,7 @@ class Config(BaseSettings):
     database_url: str = Field("", description="sqlite:///PATH; by default DATA/catalog.sqlite3.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="console, json, or auto: by terminal.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least that is logged.")
+    ca_passphrase: SecretStr | None = Field(None, description="Decrypts the CA key, if it is encrypted.")
     stop_grace: Seconds = Field(10, description="Seconds that work under way gets to finish when stopping.")
 
     proxy_listen: Listen = Field(ListenAddress("127.0.0.1", 3128), description="Where builds come: HOST:PORT.")
@@ -184,9 +185,16 @@ def to_environment(config: Config) -> dict[str, str]:
     environment = {}
     for name in Config.model_fields:
         value = getattr(config, name)
-        text = " ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-        environment[ENVIRONMENT_PREFIX + name.upper()] = text
+        environment[ENVIRONMENT_PREFIX + name.upper()] = _as_text(value)
     return environment
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return "" if value is None else str(value)
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

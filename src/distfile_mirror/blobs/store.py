@@ -34,6 +34,9 @@ class OpenBlob:
         if fd >= 0:
             os.close(fd)
 
+    # A blob may be shared by many answers; the last one to let go of it closes it.
+    __del__ = close
+
     def __enter__(self) -> Self:
         return self
 

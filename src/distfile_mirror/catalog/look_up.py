@@ -1,27 +1,11 @@
 """The one question of the proxy: what is known of this URI?"""
 
-from dataclasses import dataclass, field
-
 from distfile_mirror.catalog.database import available
+from distfile_mirror.catalog.found import FoundFile
 from distfile_mirror.catalog.models import File
 from distfile_mirror.catalog.moderate import blocks_revision
 from distfile_mirror.model.states import State
 from distfile_mirror.model.uris import uri_key
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A declared file. ``sha256``, ``size`` (bytes), ``headers`` and ``fetched_at`` (Unix time) only when stored."""
-
-    uri: str
-    state: State
-    message: str
-    sha256: str
-    size: int
-    headers: dict[str, str] = field(default_factory=dict)
-    received_bytes: int = 0
-    total_bytes: int | None = None
-    fetched_at: float = 0.0
 
 
 def find_file(uri: str) -> FoundFile | None:

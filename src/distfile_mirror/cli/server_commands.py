@@ -1,0 +1,200 @@
+"""The commands that serve: all in one, each component alone, and the database's migration."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from distfile_mirror import __version__
+from distfile_mirror.config import Config, ConfigurationError, load_config
+from distfile_mirror.wiring import processes
+from distfile_mirror.wiring.logs import configure_logging
+
+READY_WITHIN_SECONDS = 30.0
+READY_POLL_SECONDS = 0.1
+# A document that has been at its address for years, to try things out with.
+EXAMPLE_URI = "https://www.rfc-editor.org/rfc/rfc9110.txt"
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="DISTFILE_MIRROR_CONFIG", metavar="FILE", help="TOML file with settings."),
+]
+DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="DIR", help="Database, blobs and CA.  [data]")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--database-url", metavar="URL", help="sqlite:///PATH.  [DATA/catalog.sqlite3]")
+]
+ProxyListen = Annotated[
+    str | None, typer.Option("--proxy-listen", metavar="HOST:PORT", help="Where builds come.  [127.0.0.1:3128]")
+]
+AdminListen = Annotated[
+    str | None, typer.Option("--admin-listen", metavar="HOST:PORT", help="Where people come.  [127.0.0.1:8080]")
+]
+Workers = Annotated[str | None, typer.Option("--workers", metavar="N", help="Proxy processes.  [cores, at most 4]")]
+AllowNetwork = Annotated[
+    list[str] | None,
+    typer.Option("--allow-network", metavar="CIDR", help="Let downloads reach a private network; repeatable."),
+]
+ConnectTo = Annotated[
+    list[str] | None,
+    typer.Option("--connect-to", metavar="HOST:PORT:ADDR:PORT", help="As curl's; for downloads; repeatable."),
+]
+UpstreamCa = Annotated[
+    str | None, typer.Option("--upstream-ca", metavar="FILE", help="PEM file of further CAs that upstreams may have.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the server commands to ``app``."""
+    app.command()(serve)
+    app.command("web-proxy")(web_proxy)
+    app.command("web-admin")(web_admin)
+    app.command("cron-download-files")(cron_download_files)
+    app.command()(migrate)
+
+
+def configured(file: Path | None, **flags: Any) -> Config:
+    """Load the configuration and set logging up; exits with status 2 and every mistake."""
+    try:
+        config = load_config(flags, file)
+    except ConfigurationError as error:
+        typer.echo(f"distfile-mirror: {error}", err=True)
+        raise typer.Exit(2) from None
+    configure_logging(config)
+    return config
+
+
+def serve(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    proxy_listen: ProxyListen = None,
+    admin_listen: AdminListen = None,
+    workers: Workers = None,
+    allow_network: AllowNetwork = None,
+    connect_to: ConnectTo = None,
+    upstream_ca: UpstreamCa = None,
+) -> None:
+    """Run everything on this machine: proxy, admin and downloader, with SQLite and a folder."""
+    config = configured(
+        config_file,
+        data_dir=data_dir,
+        database_url=database_url,
+        proxy_listen=proxy_listen,
+        admin_listen=admin_listen,
+        workers=workers,
+        allow_network=allow_network,
+        connect_to=connect_to,
+        upstream_ca=upstream_ca,
+    )
+    processes.serve(config, announce)
+
+
+def web_proxy(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    proxy_listen: ProxyListen = None,
+    workers: Workers = None,
+    worker: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Serve builds: the HTTP proxy."""
+    config = configured(
+        config_file, data_dir=data_dir, database_url=database_url, proxy_listen=proxy_listen, workers=workers
+    )
+    if worker is None:
+        processes.web_proxy(config)
+    else:
+        processes.proxy_worker(config, worker)
+
+
+def web_admin(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    admin_listen: AdminListen = None,
+    inherited: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Serve people: the web UI and the REST API."""
+    config = configured(config_file, data_dir=data_dir, database_url=database_url, admin_listen=admin_listen)
+    processes.web_admin(config, inherited)
+
+
+def cron_download_files(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    allow_network: AllowNetwork = None,
+    connect_to: ConnectTo = None,
+    upstream_ca: UpstreamCa = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on for ever, instead of doing what is due.")] = False,
+) -> None:
+    """Download declared files: what is due now, for cron, or with --watch whatever comes."""
+    config = configured(
+        config_file,
+        data_dir=data_dir,
+        database_url=database_url,
+        allow_network=allow_network,
+        connect_to=connect_to,
+        upstream_ca=upstream_ca,
+    )
+    summary = processes.download_files(config, watch=watch)
+    if not watch:
+        typer.echo(json.dumps(summary) if not sys.stdout.isatty() else _in_words(summary))
+
+
+def migrate(config_file: ConfigFile = None, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Bring the database's schema to this release."""
+    config = configured(config_file, data_dir=data_dir, database_url=database_url)
+    processes.migrate(config)
+    typer.echo("the database is of this release")
+
+
+def announce(config: Config) -> None:
+    """Wait until everything answers, then say what is where and what to paste next."""
+    for url in (config.effective_proxy_url, config.effective_admin_url):
+        _wait_until_healthy(url)
+    ca_file = _shortest(config.ca_dir / "ca.pem")
+    program = _shortest(Path(sys.argv[0]))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]Distfile Mirror {__version__}[/bold] is up.\n")
+    console.print(f"  proxy  {config.effective_proxy_url}  for builds ({config.workers} workers)")
+    console.print(f"  admin  {config.effective_admin_url}  for people, without sign-in: this machine only")
+    console.print(f"  data   {_shortest(config.data_dir)}  database, blobs and CA: keep it, and back it up")
+    console.print(f"  CA     {ca_file}  for clients to trust\n")
+    console.print("Declare something, and get it through the proxy:\n")
+    server = "" if config.admin_listen.port == 8080 else f" --server {config.effective_admin_url}"  # noqa: PLR2004
+    console.print(f"  {program} add {EXAMPLE_URI} --project try --reason 'to see it work' --wait{server}")
+    console.print(f"  curl --proxy {config.effective_proxy_url} --cacert {ca_file} -O {EXAMPLE_URI}\n")
+    console.print("Ctrl-C stops everything.")
+
+
+def _wait_until_healthy(url: str) -> None:
+    import time  # noqa: PLC0415
+
+    until = time.monotonic() + READY_WITHIN_SECONDS
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < until:
+        try:
+            with opener.open(f"{url}/health", timeout=READY_WITHIN_SECONDS):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(READY_POLL_SECONDS)
+
+
+def _shortest(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return (
+        relative
+        if len(relative) < len(str(path.absolute())) and not relative.startswith("..")
+        else str(path.absolute())
+    )
+
+
+def _in_words(summary: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary.items())

@@ -1,0 +1,1 @@
+"""The data plane: serves what is stored under its original URL, and never contacts an upstream."""

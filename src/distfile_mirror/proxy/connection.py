@@ -1,0 +1,485 @@
+"""One client connection on a non-blocking socket, driven by readiness callbacks.
+
+It begins with a look at the first bytes: TLS, CONNECT, or plain HTTP. Requests are answered one
+after the other, in order; while one is being answered nothing more is read, so that memory stays
+bounded. What to answer is decided elsewhere; here bytes come in and go out.
+"""
+
+import fcntl
+import socket
+import ssl
+import struct
+import termios
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from distfile_mirror.errors import MirrorError
+from distfile_mirror.model.uris import Authority, parse_authority
+from distfile_mirror.proxy import pages
+from distfile_mirror.proxy.bodies import Body, ColdError, PlainBody, TlsBody
+from distfile_mirror.proxy.counters import Count
+from distfile_mirror.proxy.decide import Refuse, Serve, ServeOwn, StartTls, decide
+from distfile_mirror.proxy.files import ServedFile, head_of
+from distfile_mirror.proxy.lookups import Found
+from distfile_mirror.proxy.request import BadRequestError, Request, RequestParser
+from distfile_mirror.proxy.responses import REASONS, plan_response
+from distfile_mirror.proxy.routes import Channel
+from distfile_mirror.proxy.tls import MirrorSocket
+
+if TYPE_CHECKING:
+    from distfile_mirror.proxy.server import Worker
+
+RECEIVE_BYTES = 16_384
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 262_144
+TLS_HANDSHAKE_RECORD = 0x16
+
+_STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, text.encode()) for status, text in REASONS.items()}
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_CONNECT = b"CONNECT "
+_HEAD_END = b"\r\n\r\n"
+_OUTCOMES = {200: Count.SERVED, 206: Count.PARTIAL, 304: Count.NOT_MODIFIED}
+_SIOCOUTQ = termios.TIOCOUTQ
+
+
+class Connection:
+    """Owns its socket from accept to close. All methods run in the worker's event loop."""
+
+    __slots__ = (
+        "_body",
+        "_busy",
+        "_channel",
+        "_closing",
+        "_context",
+        "_keep_alive",
+        "_limit",
+        "_linger",
+        "_lingered",
+        "_next_limit",
+        "_opening",
+        "_out",
+        "_parser",
+        "_paused",
+        "_queue",
+        "_read",
+        "_sock",
+        "_unsent",
+        "_warming",
+        "_worker",
+        "_writing",
+        "client",
+        "deadline",
+        "fd",
+    )
+
+    def __init__(self, worker: "Worker", sock: socket.socket, client: str) -> None:
+        self._worker = worker
+        self._sock = sock
+        self.fd = sock.fileno()
+        self.client = client
+        self._channel: Channel = worker.direct_channel
+        self._parser = RequestParser(worker.limits.head_bytes)
+        self._queue: deque[Request] = deque()
+        self._read: Callable[[], None] = self._read_opening
+        self._context: ssl.SSLContext | None = None
+        self._opening = b""
+        self._out: bytes | memoryview = b""
+        self._body: Body | None = None
+        self._busy = self._paused = self._writing = self._warming = self._closing = False
+        self._keep_alive = True
+        self._linger = False
+        self._lingered = 0
+        self._unsent = 0
+        self._next_limit = Count.LIMIT_IDLE_TIME
+        self._set_deadline(Count.LIMIT_HEAD_TIME)
+        worker.loop.add_reader(self.fd, self.on_readable)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is under way, so that closing it loses nothing."""
+        return not self._busy and not self._queue and not self._parser.in_head
+
+    def on_readable(self) -> None:
+        """Take what came. The loop calls it when the socket has bytes, or its end."""
+        if self._busy:
+            self._paused = True
+            self._worker.loop.remove_reader(self.fd)
+            return
+        try:
+            self._read()
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+            return
+        except ssl.SSLWantWriteError:
+            self._want_write()
+        except OSError:
+            self.close()
+
+    def on_writable(self) -> None:
+        """Send more. The loop calls it when the socket takes bytes again."""
+        if not self._busy:  # a handshake that had to wait
+            self._stop_writing()
+            self.on_readable()
+        elif self._flush():
+            self._answered()
+            self._next()
+
+    def expire(self) -> None:
+        """End what took too long; a client that is merely slow to take bytes gets more time."""
+        if self._limit is Count.LIMIT_STALLED_WRITER and self._client_takes_bytes():
+            self._set_deadline(Count.LIMIT_STALLED_WRITER)
+            return
+        self._worker.counters[self._limit] += 1
+        if self._limit is Count.LIMIT_HEAD_TIME and self._parser.in_head:
+            self._refuse(408, "the request took too long to arrive")
+            return
+        self.close()
+
+    def finish(self) -> None:
+        """Close when what is under way is answered; at once if nothing is."""
+        self._closing = True
+        if self.idle:
+            self.close()
+
+    def close(self) -> None:
+        """Close now, whatever is under way."""
+        if self.fd < 0:
+            return
+        self._worker.loop.remove_reader(self.fd)
+        self._stop_writing()
+        if self._body is not None and not self._warming:
+            self._body.close()  # else a thread is at it: its chunk is not lent again
+        self._body = None
+        self._sock.close()
+        self._worker.forget(self)
+        self.fd = -1
+
+    # Reading
+
+    def _read_opening(self) -> None:
+        """Look at the first bytes without taking them: what follows CONNECT's head belongs to TLS."""
+        data = self._sock.recv(RECEIVE_BYTES, socket.MSG_PEEK)
+        if not data:
+            self.close()
+            return
+        if data[0] == TLS_HANDSHAKE_RECORD and not self._opening:
+            self._start_handshake(self._worker.tls.direct_context())
+            return
+        so_far = self._opening + data
+        if _CONNECT.startswith(so_far[: len(_CONNECT)]):
+            end = so_far.find(_HEAD_END)
+            if end >= 0:
+                data = data[: end + len(_HEAD_END) - len(self._opening)]
+            self._opening += data
+        else:
+            self._read = self._read_requests
+        self._sock.recv(len(data))
+        self._feed(data)
+
+    def _read_requests(self) -> None:
+        count = self._sock.recv_into(self._worker.receive_buffer)
+        if count:
+            self._feed(self._worker.receive_buffer[:count])
+        else:
+            self.close()
+
+    def _read_lingering(self) -> None:
+        """Throw away what a client still sends, so that it gets to read why it was refused."""
+        count = self._sock.recv_into(self._worker.receive_buffer)
+        self._lingered += count
+        if not count or self._lingered > LINGER_BYTES:
+            self.close()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        was_in_head = self._parser.in_head
+        try:
+            self._queue.extend(self._parser.feed(data))
+        except BadRequestError as error:
+            self._worker.counters[Count.LIMIT_HEAD_SIZE] += error.status in {414, 431}
+            self._refuse(error.status, str(error))
+            return
+        if self._queue:
+            self._next()
+        elif not was_in_head:
+            self._set_deadline(Count.LIMIT_HEAD_TIME)
+
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._worker.loop.add_reader(self.fd, self.on_readable)
+        elif isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            self._worker.loop.call_soon(self._read_pending)
+
+    def _read_pending(self) -> None:
+        """Take what TLS has decrypted already: no readiness of the socket will tell of it."""
+        if self.fd >= 0:
+            self.on_readable()
+
+    # TLS
+
+    def _open_tunnel(self, authority: Authority, context: ssl.SSLContext | MirrorError) -> None:
+        if self.fd < 0:
+            return
+        if isinstance(context, MirrorError):
+            self._refuse(503, str(context))
+            return
+        self._worker.counters[Count.TUNNELS] += 1
+        self._channel = Channel("http", authority)
+        self._context = context
+        self._parser = RequestParser(self._worker.limits.head_bytes)
+        self._read = self._read_tunnel_opening
+        self._keep_alive = True
+        self._next_limit = Count.LIMIT_HANDSHAKE_TIME
+        self._send(_ESTABLISHED)
+        self._next()
+
+    def _read_tunnel_opening(self) -> None:
+        first = self._sock.recv(1, socket.MSG_PEEK)
+        if not first:
+            self.close()
+        elif first[0] == TLS_HANDSHAKE_RECORD:
+            assert self._context is not None  # noqa: S101 - came with the tunnel
+            self._start_handshake(self._context)
+        else:
+            self._next_limit = Count.LIMIT_IDLE_TIME
+            self._read = self._read_requests
+            self._read()
+
+    def _start_handshake(self, context: ssl.SSLContext) -> None:
+        self._set_deadline(Count.LIMIT_HANDSHAKE_TIME)
+        self._sock = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        self._read = self._handshake
+        self._handshake()
+
+    def _handshake(self) -> None:
+        sock = self._sock
+        assert isinstance(sock, MirrorSocket)  # noqa: S101 - made by our own contexts
+        try:
+            sock.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self._worker.counters[Count.HANDSHAKES_FAILED] += 1
+            raise
+        self._worker.counters[Count.HANDSHAKES] += 1
+        authority = self._channel.authority
+        if authority is not None:
+            self._channel = Channel("https", authority)
+        elif sock.requested_name:
+            self._channel = Channel(
+                "https", parse_authority(sock.requested_name, default_port=443), port_from_host=True
+            )
+        else:
+            self._channel = Channel("https", own_hosts=self._worker.direct_channel.own_hosts)
+        self._read = self._read_requests
+        self._next_limit = Count.LIMIT_IDLE_TIME
+        self._set_deadline(Count.LIMIT_HEAD_TIME)
+        self._read()
+
+    # Answering
+
+    def _next(self) -> None:
+        while self._queue and not self._busy and self.fd >= 0:
+            self._answer(self._queue.popleft())
+        if not self._busy and self.fd >= 0 and not self._queue:
+            self._resume_reading()
+
+    def _answer(self, request: Request) -> None:
+        self._keep_alive = request.keep_alive and not self._closing
+        self._linger = request.has_body
+        decision = decide(request, self._channel)
+        if type(decision) is Serve:
+            file = self._worker.lookups.cached(decision.uri)
+            if file is not None:
+                self._serve(request, file)
+                return
+            self._busy = True
+            self.deadline = float("inf")  # the look-up has limits of its own
+            self._worker.counters[Count.LOOKUPS] += 1
+            uri = decision.uri
+            self._worker.lookups.find(uri, lambda found: self._found(request, uri, found))
+        elif isinstance(decision, StartTls):
+            self._busy = True
+            authority = decision.authority
+            self._worker.tls.tunnel_context(authority.host, lambda context: self._open_tunnel(authority, context))
+        elif isinstance(decision, ServeOwn):
+            self._busy = True
+            self._worker.own.answer(decision.path, lambda answer: self._answer_own(request, *answer))
+        elif isinstance(decision, Refuse):
+            self._keep_alive &= not decision.close
+            self._worker.counters[Count.REFUSED] += 1
+            self._send_page(request, pages.error_page(decision.status, decision.message, decision.headers))
+
+    def _found(self, request: Request, uri: str, found: Found) -> None:
+        if self.fd < 0:
+            return
+        self._busy = False
+        if isinstance(found, ServedFile):
+            self._serve(request, found)
+        elif isinstance(found, MirrorError):
+            self._worker.counters[Count.UNAVAILABLE] += 1
+            self._worker.counters[Count.LOOKUPS_FAILED] += 1
+            self._send_page(request, pages.error_page(503, str(found), {"Retry-After": "5"}))
+        else:
+            page = pages.miss_page(uri, found, self._worker.admin_url)
+            self._worker.counters[Count.BLOCKED if page.status == 451 else Count.MISSED] += 1  # noqa: PLR2004
+            self._worker.note_miss(uri, page.title, self.client)
+            self._send_page(request, page)
+        self._next()
+
+    def _serve(self, request: Request, file: ServedFile) -> None:
+        plan = plan_response(request.headers, file.representation)
+        self._worker.counters[_OUTCOMES.get(plan.status, Count.REFUSED)] += 1
+        head = b"%s%s%s%s\r\n" % (
+            _STATUS_LINES[plan.status],
+            self._worker.date_lines,
+            head_of(plan, file),
+            self._connection_line(request),
+        )
+        if not plan.length or request.method == b"HEAD":
+            self._send(head)
+        elif file.body is not None:
+            body = file.body
+            self._send(head + (body if plan.length == file.size else body[plan.first : plan.first + plan.length]))
+        elif file.blob is not None:
+            end = plan.first + plan.length
+            if isinstance(self._sock, ssl.SSLSocket):
+                self._body = TlsBody(file.blob, plan.first, end, self._worker.chunks)
+            else:
+                self._body = PlainBody(file.blob, plan.first, end)
+            self._send(head)
+
+    def _answer_own(self, request: Request, status: int, lines: bytes, body: bytes) -> None:
+        if self.fd < 0:
+            return
+        self._busy = False
+        self._worker.counters[Count.OWN_PAGES] += 1
+        self._send_whole(request, _STATUS_LINES[status], lines, body)
+        self._next()
+
+    def _send_page(self, request: Request, page: pages.Page) -> None:
+        lines, body = pages.render(page, html=b"text/html" in request.headers.get(b"accept", b""))
+        reason = page.reason or REASONS[page.status]
+        self._send_whole(request, b"HTTP/1.1 %d %s\r\n" % (page.status, reason.encode()), lines, body)
+
+    def _send_whole(self, request: Request, status_line: bytes, lines: bytes, body: bytes) -> None:
+        head = b"%s%s%sContent-Length: %d\r\n%s\r\n" % (
+            status_line,
+            self._worker.date_lines,
+            lines,
+            len(body),
+            self._connection_line(request),
+        )
+        self._send(head if request.method == b"HEAD" else head + body)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer to something that is no request, and end."""
+        self._worker.counters[Count.REFUSED] += 1
+        self._keep_alive = False
+        self._linger = True
+        self._queue.clear()
+        request = Request(b"GET", b"", keep_alive=False, version="1.1")
+        self._send_page(request, pages.error_page(status, message))
+
+    def _connection_line(self, request: Request) -> bytes:
+        if not self._keep_alive:
+            return b"Connection: close\r\n"
+        return b"" if request.version == "1.1" else b"Connection: keep-alive\r\n"
+
+    # Writing
+
+    def _send(self, data: bytes) -> None:
+        self._out = data
+        self._busy = True
+        self._set_deadline(Count.LIMIT_STALLED_WRITER)
+        if self._flush():
+            self._answered()
+
+    def _flush(self) -> bool:
+        """Send what the socket takes now; return whether the answer is out."""
+        try:
+            while self._out:
+                count = self._sock.send(self._out)
+                self._worker.counters[Count.BYTES_SENT] += count
+                self._out = b"" if count == len(self._out) else memoryview(self._out)[count:]
+            if self._body is not None:
+                self._worker.counters[Count.BYTES_SENT] += self._body.send(self._sock)  # type: ignore[arg-type]
+                if not self._body.finished:
+                    self._want_write()
+                    return False
+                self._body = None
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+            self._want_write()
+            return False
+        except ColdError as cold:
+            self._warm(cold)
+            return False
+        except (OSError, MirrorError):
+            self.close()
+            return False
+        return True
+
+    def _answered(self) -> None:
+        self._busy = False
+        self._stop_writing()
+        if not self._keep_alive or (self._closing and not self._queue):
+            self._end()
+        else:
+            self._set_deadline(self._next_limit)
+
+    def _end(self) -> None:
+        """Close; where the client may still be sending, only our end first, so that it can read the answer."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            with suppress(OSError, ValueError):
+                self._sock.unwrap()  # says close_notify, and does not wait for the client's
+        if not self._linger:
+            self.close()
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._queue.clear()
+        self._read = self._read_lingering
+        self._limit = Count.LIMIT_IDLE_TIME
+        self.deadline = self._worker.now + LINGER_SECONDS
+        self._resume_reading()
+
+    def _warm(self, cold: ColdError) -> None:
+        body = self._body
+        assert body is not None  # noqa: S101 - only a body is ever cold
+        self._warming = True
+        self._stop_writing()
+        self._worker.warm(body, cold, self._warmed)
+
+    def _warmed(self, error: Exception | None) -> None:
+        self._warming = False
+        if self.fd < 0:
+            return
+        if error is not None:
+            self.close()
+        elif self._flush():
+            self._answered()
+            self._next()
+
+    def _want_write(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._worker.loop.add_writer(self.fd, self.on_writable)
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._worker.loop.remove_writer(self.fd)
+
+    def _set_deadline(self, limit: Count) -> None:
+        self._limit = limit
+        self.deadline = self._worker.now + self._worker.seconds[limit]
+
+    def _client_takes_bytes(self) -> bool:
+        """Tell whether the kernel got rid of bytes since the last time: a slow client is not a dead one."""
+        unsent: int = struct.unpack("i", fcntl.ioctl(self.fd, _SIOCOUTQ, b"\0\0\0\0"))[0]
+        changed, self._unsent = unsent != self._unsent, unsent
+        return changed and self._busy

@@ -1,0 +1,161 @@
+"""Bytes in, requests out: the head of an HTTP/1 message, parsed strictly, without a socket.
+
+A request is complete with its head: nothing that is served here takes a body. One that announces a
+body is answered and its connection closed, so that nobody can smuggle a second one in it.
+"""
+
+from dataclasses import dataclass, field
+
+import httptools
+
+from distfile_mirror.errors import MirrorError
+
+# What the answer may depend on; the rest is not kept.
+KEPT_HEADERS = frozenset(
+    {
+        b"host",
+        b"accept",
+        b"expect",
+        b"range",
+        b"if-range",
+        b"if-match",
+        b"if-none-match",
+        b"if-modified-since",
+        b"if-unmodified-since",
+    }
+)
+# Fields that are lists: several lines of one name mean one list (RFC 9110, 5.3).
+LIST_HEADERS = frozenset({b"accept", b"if-match", b"if-none-match", b"range", b"expect"})
+
+
+class BadRequestError(MirrorError):
+    """The bytes are not a request that this server takes; ``status`` says why, the connection ends."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Request:
+    """The head of one request. ``headers``: lower-case names of KEPT_HEADERS only."""
+
+    method: bytes
+    target: bytes
+    keep_alive: bool
+    version: str
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    has_body: bool = False
+
+
+class RequestParser:
+    """Feeds on the bytes of one connection. After CONNECT, or an error, it takes no more."""
+
+    __slots__ = (
+        "_begun",
+        "_finished",
+        "_has_body",
+        "_head_bytes",
+        "_headers",
+        "_max_head_bytes",
+        "_parser",
+        "_ready",
+        "_url",
+    )
+
+    def __init__(self, max_head_bytes: int) -> None:
+        self._max_head_bytes = max_head_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._has_body = False
+        self._begun = False
+        self._head_bytes = 0
+        self._finished = False
+        self._ready: list[Request] = []
+
+    @property
+    def in_head(self) -> bool:
+        """Tell whether a request has begun and is not complete."""
+        return self._begun
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Request]:
+        """Take bytes and return the requests that they complete, oldest first.
+
+        Raises:
+            BadRequestError: for what is malformed or too long; requests before it are lost with it.
+        """
+        if self._finished:
+            return []
+        ready = self._ready
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._finished = True
+            if ready:
+                ready[-1].keep_alive = False
+        except httptools.HttpParserError as error:
+            if not (ready and not ready[-1].keep_alive):
+                raise self._refusal(error) from None
+            self._finished = True  # what follows a request that ends the connection is nobody's
+        if ready:
+            self._ready = []
+            return ready
+        if self._head_bytes > self._max_head_bytes:
+            raise self._too_long()
+        return ready
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins (called by the parser)."""
+        self._begun = True
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target (called by the parser)."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header (called by the parser)."""
+        name = name.lower()
+        if name in KEPT_HEADERS:
+            self._keep(name, value)
+        elif name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t")):
+            self._has_body = True
+
+    def on_headers_complete(self) -> None:
+        """Make a request of what came (called by the parser)."""
+        if self._finished:
+            return
+        parser = self._parser
+        request = Request(
+            parser.get_method(), self._url, parser.should_keep_alive(), parser.get_http_version(), self._headers
+        )
+        if self._has_body:
+            request.has_body = True
+            request.keep_alive = False
+            self._finished = True
+        self._ready.append(request)
+        self._url = b""
+        self._headers = {}
+        self._head_bytes = 0
+        self._begun = False
+
+    def _keep(self, name: bytes, value: bytes) -> None:
+        if name not in self._headers:
+            self._headers[name] = value
+        elif name in LIST_HEADERS:
+            self._headers[name] += b", " + value
+        else:
+            raise BadRequestError(400, f"more than one {name.decode()} header")
+
+    def _too_long(self) -> BadRequestError:
+        if len(self._url) >= self._max_head_bytes // 2:
+            return BadRequestError(414, f"the URL is too long: {len(self._url)} bytes and more")
+        return BadRequestError(431, f"the request head is too long: at most {self._max_head_bytes} bytes are taken")
+
+    def _refusal(self, error: httptools.HttpParserError) -> BadRequestError:
+        if isinstance(error.__context__, BadRequestError):
+            return error.__context__
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            return BadRequestError(400, "this is not an HTTP request: unknown method")
+        return BadRequestError(400, f"this is not a valid HTTP/1.1 request: {error}")

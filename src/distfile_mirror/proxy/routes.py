@@ -1,0 +1,132 @@
+"""From a request and the way it came in to the URI that it asks for. Pure."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from distfile_mirror.model.uris import DEFAULT_PORTS, Authority, parse_authority, parse_file_uri
+from distfile_mirror.proxy.request import Request
+
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+# Targets longer than this are not remembered: memory stays bounded whatever clients send.
+_MEMO_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How requests come in.
+
+    ``scheme`` is https where TLS was terminated. ``authority`` is the target of CONNECT, or for TLS
+    straight on the port the name of its SNI; None where a client speaks to the port in plain HTTP.
+    ``port_from_host``: the port is whatever Host says (traffic led here by DNS or a redirected port).
+    ``own_hosts``: the Host values under which this server is asked for itself.
+    """
+
+    scheme: str = "http"
+    authority: Authority | None = None
+    port_from_host: bool = False
+    own_hosts: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPath:
+    """The server is asked for something of its own; ``path`` without query."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """A file is asked for, by its normalised URI."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misdirected:
+    """Host names another server than the one that the connection is for (RFC 9110, 15.5.20)."""
+
+    message: str
+
+
+Route = OwnPath | FilePath | Misdirected
+
+OWN_PATHS = frozenset({"/", "/ca.pem", "/ca.der", "/ca.p12", "/health", "/metrics", "/favicon.ico"})
+
+
+def route(request: Request, channel: Channel) -> Route:
+    """Tell what ``request`` is for. Raises ValueError, saying what is wrong with its target or Host."""
+    target = request.target
+    host = request.headers.get(b"host", b"")
+    if not target.startswith(b"/"):
+        return _route_absolute(target, channel)
+    if channel.authority is None:
+        return _route_direct(target, host, channel)
+    authority = channel.authority
+    if host:
+        named = _authority(host, channel.scheme)
+        if named.host != authority.host or (
+            named.port != authority.port and not channel.port_from_host and _names_port(host)
+        ):
+            return _misdirected(host, authority)
+        if channel.port_from_host:
+            authority = named
+    return FilePath(_prefix(channel.scheme, authority) + _target_text(target))
+
+
+def parse_connect_target(target: bytes) -> Authority:
+    """Read the ``host:port`` of CONNECT (RFC 9110, 9.3.6). Raises ValueError."""
+    return parse_authority(target.decode("ascii", "replace"))
+
+
+def _route_absolute(target: bytes, channel: Channel) -> Route:
+    uri, scheme, authority, path = _parsed_absolute(target) if len(target) <= _MEMO_BYTES else _parse_absolute(target)
+    if channel.authority is not None and (scheme, authority) != (channel.scheme, channel.authority):
+        return _misdirected(authority.for_scheme(scheme).encode(), channel.authority)
+    if channel.authority is None and authority.for_scheme(scheme).encode() in channel.own_hosts and path in OWN_PATHS:
+        return OwnPath(path)
+    return FilePath(uri)
+
+
+def _route_direct(target: bytes, host: bytes, channel: Channel) -> Route:
+    path = target.partition(b"?")[0].decode("ascii", "replace")
+    if path in OWN_PATHS or not host or host.lower() in channel.own_hosts:
+        return OwnPath(path)
+    return FilePath(_prefix(channel.scheme, _authority(host, channel.scheme)) + _target_text(target))
+
+
+def _parse_absolute(target: bytes) -> tuple[str, str, Authority, str]:
+    uri = parse_file_uri(_escaped(target).decode("ascii"))
+    return str(uri), uri.scheme, uri.authority, uri.target.partition("?")[0]
+
+
+_parsed_absolute = lru_cache(maxsize=8192)(_parse_absolute)
+
+
+@lru_cache(maxsize=4096)
+def _prefix(scheme: str, authority: Authority) -> str:
+    return f"{scheme}://{authority.for_scheme(scheme)}"
+
+
+@lru_cache(maxsize=4096)
+def _authority(host: bytes, scheme: str) -> Authority:
+    return parse_authority(host.decode("ascii", "replace"), default_port=DEFAULT_PORTS[scheme])
+
+
+def _names_port(host: bytes) -> bool:
+    return host.rpartition(b"]")[2].find(b":") >= 0
+
+
+def _target_text(target: bytes) -> str:
+    return _escaped(target.partition(b"#")[0] if b"#" in target else target).decode("ascii")
+
+
+def _escaped(target: bytes) -> bytes:
+    """Percent-encode what is not ASCII, as normalise_target does with the URIs of declarations."""
+    return target if target.isascii() else _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], target)
+
+
+def _misdirected(host: bytes, authority: Authority) -> Misdirected:
+    return Misdirected(
+        f"this connection is for {authority.host}:{authority.port}, and the request names {host.decode('latin-1')!r}"
+    )

@@ -1,0 +1,225 @@
+"""One worker process of the proxy: its listening socket, its limits, its clock, its end.
+
+Workers share the port (SO_REUSEPORT) and nothing else but the numbers that they count.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import formatdate
+
+import structlog
+
+from distfile_mirror.errors import MirrorError
+from distfile_mirror.proxy.bodies import Body, ChunkPool, ColdError
+from distfile_mirror.proxy.connection import RECEIVE_BYTES, Connection
+from distfile_mirror.proxy.counters import Count
+from distfile_mirror.proxy.lookups import Lookups
+from distfile_mirror.proxy.own import OwnAnswers
+from distfile_mirror.proxy.routes import Channel
+from distfile_mirror.proxy.tls import Certificates
+
+ACCEPTS_A_TURN = 64
+TICK_SECONDS = 1.0
+
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 43\r\n\r\nToo many connections; try again in a while\n"
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client, and all together, may take. Times in seconds."""
+
+    head_bytes: int
+    head_timeout: float
+    handshake_timeout: float
+    idle_timeout: float
+    stalled_writer_timeout: float
+    max_connections: int
+    max_connections_per_client: int
+
+
+class Worker:
+    """Accepts connections and gives them what they need.
+
+    ``lookups``, ``tls`` and ``own`` answer; ``revision`` asks the catalog for its revision, in
+    ``executor``; ``counters`` are indexed by Count.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        lookups: Lookups,
+        tls: Certificates,
+        own: OwnAnswers,
+        counters: memoryview,
+        executor: Executor,
+        revision: Callable[[], int],
+        admin_url: str,
+        own_hosts: frozenset[bytes],
+    ) -> None:
+        self.loop = loop
+        self.limits = limits
+        self.lookups = lookups
+        self.tls = tls
+        self.own = own
+        self.counters = counters
+        self.admin_url = admin_url
+        self.direct_channel = Channel(own_hosts=own_hosts)
+        self.chunks = ChunkPool()
+        self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
+        self.seconds = {
+            Count.LIMIT_HEAD_TIME: limits.head_timeout,
+            Count.LIMIT_HANDSHAKE_TIME: limits.handshake_timeout,
+            Count.LIMIT_IDLE_TIME: limits.idle_timeout,
+            Count.LIMIT_STALLED_WRITER: limits.stalled_writer_timeout,
+        }
+        self.now = loop.time()
+        self.date_lines = b""
+        self._executor = executor
+        self._revision = revision
+        self._connections: set[Connection] = set()
+        self._by_client: dict[str, int] = {}
+        self._listener: socket.socket | None = None
+        self._asking = False
+        self._all_closed = asyncio.Event()
+
+    async def run(self, listener: socket.socket, stop: asyncio.Event, *, grace: float) -> None:
+        """Serve on ``listener`` until ``stop``; then let what is under way finish for ``grace`` seconds."""
+        listener.setblocking(False)
+        self._listener = listener
+        self._tick()
+        ticks = asyncio.create_task(self._tick_for_ever())
+        self.loop.add_reader(listener.fileno(), self._accept)
+        try:
+            await stop.wait()
+            await self._drain(listener, grace)
+        finally:
+            ticks.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticks
+            for connection in list(self._connections):
+                connection.close()
+
+    def forget(self, connection: Connection) -> None:
+        """Take note that ``connection`` is closed."""
+        self._connections.discard(connection)
+        self.counters[Count.CONNECTIONS_OPEN] -= 1
+        left = self._by_client[connection.client] - 1
+        if left:
+            self._by_client[connection.client] = left
+        else:
+            del self._by_client[connection.client]
+        if not self._connections:
+            self._all_closed.set()
+
+    def warm(self, body: Body, cold: ColdError, then: Callable[[Exception | None], object]) -> None:
+        """Read what is not in memory in a thread, then call ``then``, with what went wrong if anything did."""
+        self._executor.submit(self._warm, body, cold, then)
+
+    def note_miss(self, uri: str, why: str, client: str) -> None:
+        """Log that ``uri`` was asked for in vain."""
+        log.info("miss", uri=uri, why=why, client=client)
+
+    def _warm(self, body: Body, cold: ColdError, then: Callable[[Exception | None], object]) -> None:
+        problem: Exception | None = None
+        try:
+            body.warm(cold)
+        except (OSError, MirrorError) as error:
+            log.error("reading a blob failed", reason=str(error))  # noqa: TRY400 - it says all
+            problem = error
+        self.loop.call_soon_threadsafe(then, problem)
+
+    def _accept(self) -> None:
+        assert self._listener is not None  # noqa: S101 - set before it is watched
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionError):
+                return
+            except OSError as error:  # out of descriptors: the loop would spin
+                log.error("cannot accept connections", reason=str(error))  # noqa: TRY400 - it says all
+                self.loop.remove_reader(self._listener.fileno())
+                self.loop.call_later(TICK_SECONDS, self._accept_again)
+                return
+            self._admit(sock, address[0])
+
+    def _accept_again(self) -> None:
+        if self._listener is not None and self._listener.fileno() >= 0:
+            self.loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _admit(self, sock: socket.socket, client: str) -> None:
+        sock.setblocking(False)
+        limit = self._exceeded(client)
+        if limit is not None:
+            self.counters[limit] += 1
+            with suppress(OSError):
+                sock.send(_TOO_MANY)
+            sock.close()
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.counters[Count.CONNECTIONS_ACCEPTED] += 1
+        self.counters[Count.CONNECTIONS_OPEN] += 1
+        self._by_client[client] = self._by_client.get(client, 0) + 1
+        self._connections.add(Connection(self, sock, client))
+
+    def _exceeded(self, client: str) -> Count | None:
+        if len(self._connections) >= self.limits.max_connections:
+            return Count.LIMIT_CONNECTIONS
+        if self._by_client.get(client, 0) >= self.limits.max_connections_per_client:
+            return Count.LIMIT_CONNECTIONS_PER_CLIENT
+        return None
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._tick()
+
+    def _tick(self) -> None:
+        """Move the clock on: once a second is exact enough for every limit."""
+        self.now = self.loop.time()
+        self.date_lines = b"Server: distfile-mirror\r\nDate: %s\r\n" % formatdate(usegmt=True).encode()
+        self.counters[Count.CERTIFICATES_ISSUED] = self.tls.issued
+        self.lookups.forget_misses()
+        for connection in [item for item in self._connections if item.deadline < self.now]:
+            connection.expire()
+        if not self._asking:
+            self._asking = True
+            self._executor.submit(self._ask_revision)
+
+    def _ask_revision(self) -> None:
+        revision: int | None = None
+        try:
+            revision = self._revision()
+        except MirrorError as error:
+            log.warning("the catalog does not answer; what was served before is served on", reason=str(error))
+        except Exception:
+            log.exception("asking the catalog failed")
+        with suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(self._take_revision, revision)
+
+    def _take_revision(self, revision: int | None) -> None:
+        self._asking = False
+        if revision is not None:
+            self.lookups.set_revision(revision)
+
+    async def _drain(self, listener: socket.socket, grace: float) -> None:
+        self._accept()  # who has connected already is not turned away
+        self.loop.remove_reader(listener.fileno())
+        listener.close()
+        for connection in list(self._connections):
+            connection.finish()
+        self._all_closed.clear()
+        if self._connections:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._all_closed.wait()

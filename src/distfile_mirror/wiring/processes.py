@@ -1,0 +1,125 @@
+"""What each command runs: one process, or a supervisor over several.
+
+Configuration goes to children by their environment. Ports are settled here, once: an address in
+use is told before anything starts, and port 0 becomes a number that all children share.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from distfile_mirror import supervisor
+from distfile_mirror.authority.root import create_authority, has_authority, load_authority
+from distfile_mirror.catalog import database
+from distfile_mirror.config import Config, ConfigurationError, to_environment
+from distfile_mirror.proxy.counters import remove_counters
+from distfile_mirror.supervisor import Child
+from distfile_mirror.wiring.sockets import address_of, listening, reserved
+from distfile_mirror.wiring.storage import ca_passphrase, make_data_dir, open_authority
+
+WORKER_COMMAND = "web-proxy"
+
+
+def migrate(config: Config) -> None:
+    """Bring the database to this release. Raises MirrorError."""
+    make_data_dir(config)
+    database.configure(config.effective_database_url)
+    database.migrate()
+
+
+def serve(config: Config, announce: Callable[[Config], None]) -> None:
+    """Run everything until SIGTERM or SIGINT; ``announce`` is told the settled configuration when all is up.
+
+    Raises:
+        MirrorError: saying what is in the way.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_sole_use(config))
+        _prepare(config)
+        proxy_listen = stack.enter_context(reserved(config.proxy_listen))
+        admin_socket = stack.enter_context(listening(config.admin_listen))
+        config = config.model_copy(
+            update={"proxy_listen": proxy_listen, "admin_listen": address_of(admin_socket, config.admin_listen)}
+        )
+        admin = admin_socket.fileno()
+        children = [
+            *_proxy_children(config),
+            _child("web-admin", config, "web-admin", "--inherited", str(admin), inherited=(admin,)),
+            _child("cron-download-files", config, "cron-download-files", "--watch"),
+        ]
+        supervisor.supervise(children, stop_grace=config.stop_grace, started=lambda: announce(config))
+
+
+def web_proxy(config: Config) -> None:
+    """Run the workers of the proxy until SIGTERM or SIGINT. Raises MirrorError."""
+    open_authority(config)  # says what is missing, once, before any worker starts
+    database.configure(config.effective_database_url)
+    database.check_schema()
+    with reserved(config.proxy_listen) as address:
+        config = config.model_copy(update={"proxy_listen": address})
+        supervisor.supervise(_proxy_children(config), stop_grace=config.stop_grace)
+
+
+def proxy_worker(config: Config, number: int) -> None:
+    """Be a worker of the proxy. Raises MirrorError, OSError."""
+    supervisor.end_with_supervisor()
+    database.configure(config.effective_database_url)
+    from distfile_mirror.wiring import proxy_worker as process
+
+    process.run(config, number)
+
+
+def web_admin(config: Config, inherited: int | None) -> None:
+    """Serve the admin. Raises MirrorError, OSError."""
+    supervisor.end_with_supervisor()
+    from distfile_mirror.wiring import admin_server as process
+
+    process.run(config, inherited)
+
+
+def download_files(config: Config, *, watch: bool) -> dict[str, int]:
+    """Download files; return how many ended how. Raises MirrorError, OSError."""
+    supervisor.end_with_supervisor()
+    database.configure(config.effective_database_url)
+    database.check_schema()
+    from distfile_mirror.wiring import downloader as process
+
+    summary = process.run(config, watch=watch)
+    return {name: getattr(summary, name) for name in summary.__dataclass_fields__}
+
+
+def _prepare(config: Config) -> None:
+    if has_authority(config.ca_dir):
+        load_authority(config.ca_dir, passphrase=ca_passphrase(config))
+    else:
+        create_authority(config.ca_dir, passphrase=ca_passphrase(config))
+    migrate(config)
+
+
+def _proxy_children(config: Config) -> list[Child]:
+    remove_counters(config.run_dir / "proxy")
+    return [
+        _child(f"web-proxy {number}", config, WORKER_COMMAND, "--worker", str(number))
+        for number in range(config.workers)
+    ]
+
+
+def _child(name: str, config: Config, *arguments: str, inherited: tuple[int, ...] = ()) -> Child:
+    environment = {**os.environ, **to_environment(config)}
+    return Child(name, [sys.executable, "-m", "distfile_mirror", *arguments], environment, inherited)
+
+
+@contextmanager
+def _sole_use(config: Config) -> Iterator[None]:
+    """Keep a second `serve` off the same data."""
+    make_data_dir(config)
+    fd = os.open(config.data_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigurationError(f"data_dir: another `distfile-mirror serve` runs on {config.data_dir}") from None
+    finally:
+        os.close(fd)

@@ -1,0 +1,114 @@
+"""One worker of the web proxy."""
+
+import asyncio
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from distfile_mirror.authority import root
+from distfile_mirror.authority.leaves import LeafIssuer
+from distfile_mirror.blobs.store import BlobStore
+from distfile_mirror.catalog import database
+from distfile_mirror.catalog.look_up import find_file, revision
+from distfile_mirror.config import Config
+from distfile_mirror.proxy.counters import CounterCollector, open_counters
+from distfile_mirror.proxy.lookups import Lookups
+from distfile_mirror.proxy.own import OwnAnswers, TrustAnchors
+from distfile_mirror.proxy.server import Limits, Worker
+from distfile_mirror.proxy.tls import Certificates
+from distfile_mirror.wiring.sockets import listen
+from distfile_mirror.wiring.storage import open_authority, open_blob_store
+
+LOOKUP_THREADS = 4
+
+
+def run(config: Config, number: int) -> None:
+    """Serve until SIGTERM or SIGINT. Django must be configured. Raises MirrorError, OSError."""
+    asyncio.run(_run(config, number))
+
+
+async def _run(config: Config, number: int) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    with (
+        ThreadPoolExecutor(LOOKUP_THREADS, "lookups") as lookups,
+        # Apart, so that a flood of new host names delays nobody's look-up.
+        ThreadPoolExecutor(1, "certificates") as certificates,
+    ):
+        worker = _worker(config, number, open_blob_store(config), lookups, certificates)
+        await worker.run(listen(config.proxy_listen, reuse_port=True), stop, grace=config.stop_grace)
+
+
+def _worker(
+    config: Config, number: int, store: BlobStore, lookups: ThreadPoolExecutor, certificates: ThreadPoolExecutor
+) -> Worker:
+    loop = asyncio.get_running_loop()
+    authority = open_authority(config)
+    proxy_url = config.effective_proxy_url
+    own_hosts = {f"{name}:{config.proxy_listen.port}" for name in ("localhost", "127.0.0.1", "[::1]")}
+    own_hosts |= {proxy_url.partition("://")[2].lower(), str(config.proxy_listen), socket.gethostname().lower()}
+    return Worker(
+        loop=loop,
+        limits=_limits(config),
+        lookups=Lookups(
+            find_file=find_file,
+            blobs=store,
+            executor=lookups,
+            call_soon=loop.call_soon_threadsafe,
+            max_entries=config.proxy_cached_lookups,
+            max_bytes=config.proxy_cached_bytes,
+        ),
+        tls=Certificates(
+            LeafIssuer(authority, capacity=config.proxy_cached_certificates),
+            own_name=config.proxy_listen.for_clients.host,
+            executor=certificates,
+            call_soon=loop.call_soon_threadsafe,
+        ),
+        own=OwnAnswers(
+            anchors=_anchors(authority),
+            admin_url=config.effective_admin_url,
+            proxy_url=proxy_url,
+            checks={"database": database.check, "blob store": store.check},
+            registry=_registry(config),
+            executor=lookups,
+            call_soon=loop.call_soon_threadsafe,
+        ),
+        counters=open_counters(config.run_dir / "proxy", number),
+        executor=lookups,
+        revision=revision,
+        admin_url=config.effective_admin_url,
+        own_hosts=frozenset(name.encode() for name in own_hosts),
+    )
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        head_bytes=config.proxy_header_bytes,
+        head_timeout=config.proxy_header_timeout,
+        handshake_timeout=config.proxy_handshake_timeout,
+        idle_timeout=config.proxy_idle_timeout,
+        stalled_writer_timeout=config.proxy_stalled_writer_timeout,
+        max_connections=config.proxy_max_connections,
+        max_connections_per_client=config.proxy_max_connections_per_client,
+    )
+
+
+def _anchors(authority: root.Authority) -> TrustAnchors:
+    return TrustAnchors(
+        pem=root.certificate_pem(authority),
+        der=root.certificate_der(authority),
+        java=root.java_trust_store(authority),
+        fingerprint=root.fingerprint(authority),
+    )
+
+
+def _registry(config: Config) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(CounterCollector(config.run_dir / "proxy"))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
