@@ -111,6 +111,7 @@ class RunningMirror:
             text=True,
             env=self._environment,
             timeout=120,
+            check=False,
             **options,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr

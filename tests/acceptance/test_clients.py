@@ -75,7 +75,7 @@ def curl(served, *arguments):
 
 
 def wget(served, *arguments):
-    proxies = {name: served.proxy for name in ("https_proxy", "http_proxy")}
+    proxies = dict.fromkeys(("https_proxy", "http_proxy"), served.proxy)
     return run(["wget", "-nv", "--tries=1", f"--ca-certificate={served.ca}", *arguments], served, **proxies)
 
 
