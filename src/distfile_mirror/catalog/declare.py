@@ -6,7 +6,6 @@ contradicts it is refused, because one URI has one content here, for ever.
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from distfile_mirror.catalog import audit
 from distfile_mirror.catalog.models import AuditEvent, File, Project, Use
-from distfile_mirror.catalog.moderate import make_pending
+from distfile_mirror.catalog.moderate import make_pending, reason_text, required_text
 from distfile_mirror.catalog.problems import Problems
 from distfile_mirror.errors import ConflictError
 from distfile_mirror.model.checksums import in_order, parse_checksums
@@ -24,7 +23,6 @@ from distfile_mirror.model.states import State
 from distfile_mirror.model.uris import FileUri, parse_file_uri, uri_key
 
 MAX_PROJECT_CHARACTERS = 200
-MAX_REASON_CHARACTERS = 4000
 MAX_FALLBACK_URIS = 20
 
 # sha256 of a stored blob, algorithms -> algorithm -> hex of its bytes.
@@ -106,7 +104,7 @@ def _check(declaration: FileDeclaration) -> _Checked:
 
 
 def _project_name(text: str) -> str:
-    name = _text(text, MAX_PROJECT_CHARACTERS, "name the project that uses it")
+    name = required_text(text, MAX_PROJECT_CHARACTERS, "name the project that uses it")
     if not name.isprintable():
         message = "a project's name is one line of printable characters"
         raise ValueError(message)
@@ -114,20 +112,7 @@ def _project_name(text: str) -> str:
 
 
 def _reason(text: str) -> str:
-    return _text(text, MAX_REASON_CHARACTERS, "say why it is needed")
-
-
-def _text(text: str, longest: int, missing: str) -> str:
-    text = unicodedata.normalize("NFC", text.strip())
-    if not text:
-        raise ValueError(missing)
-    if len(text) > longest:
-        message = f"{len(text)} characters are too many; at most {longest} are possible"
-        raise ValueError(message)
-    if "\0" in text:
-        message = "a NUL character cannot be stored"
-        raise ValueError(message)
-    return text
+    return reason_text(text, "say why it is needed")
 
 
 def _fallback_uris(texts: Sequence[str]) -> list[str]:
@@ -165,11 +150,11 @@ def _get_or_create(key: bytes, checked: _Checked) -> tuple[File, bool]:
 
 def _merge(file: File, checked: _Checked, stored: dict[str, str], actor: str) -> list[AuditEvent]:
     """Add to a known file what a further declaration says of it; return the events."""
-    known = {**file.expected, **file.digests, **stored}
-    _refuse_contradiction(file, known, checked.expected)
+    digests = {**file.digests, **stored}
+    _refuse_contradiction(file, digests, checked.expected)
     before = {"expected": file.expected, "fallback_uris": file.fallback_uris}
-    file.digests = in_order({**file.digests, **stored})
-    file.expected = in_order({**file.expected, **checked.expected})
+    file.digests = in_order(digests)
+    file.expected = in_order({**checked.expected, **file.expected})
     file.fallback_uris = list(dict.fromkeys([*file.fallback_uris, *checked.fallback_uris]))
     after = {"expected": file.expected, "fallback_uris": file.fallback_uris}
     if before == after:
@@ -182,14 +167,16 @@ def _merge(file: File, checked: _Checked, stored: dict[str, str], actor: str) ->
     return events
 
 
-def _refuse_contradiction(file: File, known: dict[str, str], declared: dict[str, str]) -> None:
+def _refuse_contradiction(file: File, digests: dict[str, str], declared: dict[str, str]) -> None:
     for algorithm, digest in declared.items():
-        if known.get(algorithm, digest) == digest:
+        # The two differ where the checksum was of the bytes without their Content-Encoding; both are right.
+        known = [each[algorithm] for each in (digests, file.expected) if algorithm in each]
+        if not known or digest in known:
             continue
-        source = "the stored bytes have" if algorithm in file.digests else "it was declared with"
+        source = "the stored bytes have" if algorithm in digests else "it was declared with"
         advice = "what is stored is never replaced" if file.sha256 else "if that one is wrong, amend the file"
         message = (
-            f"{file.uri} contradicts this declaration: {source} {algorithm}:{known[algorithm]}, "
+            f"{file.uri} contradicts this declaration: {source} {algorithm}:{known[0]}, "
             f"now declared is {algorithm}:{digest}; {advice}"
         )
         raise ConflictError(message)

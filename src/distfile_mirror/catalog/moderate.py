@@ -1,5 +1,6 @@
 """What a person does to a file after declaring it: try again, amend, block, unblock."""
 
+import unicodedata
 from collections.abc import Sequence
 
 from django.db import transaction
@@ -14,6 +15,26 @@ from distfile_mirror.model.checksums import parse_checksums
 from distfile_mirror.model.states import State, check_moves
 
 BLOCKS = "blocks"
+MAX_REASON_CHARACTERS = 4000
+
+
+def required_text(text: str, longest: int, missing: str) -> str:
+    """Return ``text`` as it is stored; ValueError (``missing``, if it is empty) for what cannot be."""
+    text = unicodedata.normalize("NFC", text.strip())
+    if not text:
+        raise ValueError(missing)
+    if len(text) > longest:
+        message = f"{len(text)} characters are too many; at most {longest} are possible"
+        raise ValueError(message)
+    if "\0" in text:
+        message = "a NUL character cannot be stored"
+        raise ValueError(message)
+    return text
+
+
+def reason_text(text: str, missing: str) -> str:
+    """Return the reason for something as it is stored. Raises ValueError as above."""
+    return required_text(text, MAX_REASON_CHARACTERS, missing)
 
 
 def make_pending(file: File) -> None:
@@ -66,12 +87,10 @@ def amend(file_id: int, *, checksums: Sequence[str], actor: str) -> File:
 
 def block(file_id: int, *, reason: str, actor: str) -> File:
     """Stop serving a present file, for ``reason``; its bytes are kept. Raises as retry, InvalidInputError."""
-    reason = reason.strip()
     problems = Problems()
-    if not reason:
-        problems.add("reason", "say why it must not be used; builds are shown the reason")
+    text = problems.collect("reason", _blocking_reason, reason)
     problems.raise_if_any()
-    return _set_blocked(file_id, State.BLOCKED, reason, "blocked", actor)
+    return _set_blocked(file_id, State.BLOCKED, text or "", "blocked", actor)
 
 
 def unblock(file_id: int, *, actor: str) -> File:
@@ -82,6 +101,10 @@ def unblock(file_id: int, *, actor: str) -> File:
 def blocks_revision() -> int:
     """Return a number that changes whenever something was blocked or unblocked."""
     return Revision.objects.filter(name=BLOCKS).values_list("value", flat=True).first() or 0
+
+
+def _blocking_reason(text: str) -> str:
+    return reason_text(text, "say why it must not be used; builds are shown the reason")
 
 
 def _set_blocked(file_id: int, state: State, message: str, action: str, actor: str) -> File:

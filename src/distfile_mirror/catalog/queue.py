@@ -59,9 +59,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """It was interrupted, by nobody's fault: any worker may begin anew at once."""
+    """It was interrupted, by no fault of the file: any worker may begin anew, after ``retry_in``; ``message`` why."""
 
     file_id: int
+    message: str = ""
+    retry_in: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,10 @@ def claim(owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collectio
         due = File.objects.filter(due_at__lte=now).exclude(host__in=excluded_hosts).order_by("due_at")
         rows = list(_locked_by_nobody(due)[:limit])
         for row in rows:
-            row.state = _claimed(State(row.state))
-            row.lease_owner = owner
-            row.due_at = now + lease
-            row.received_bytes = 0
-            row.total_bytes = None
-        File.objects.bulk_update(rows, ["state", "lease_owner", "due_at", "received_bytes", "total_bytes"])
+            _check_claim(State(row.state))
+        File.objects.filter(pk__in=[row.pk for row in rows]).update(
+            state=State.FETCHING, lease_owner=owner, due_at=now + lease, received_bytes=0, total_bytes=None
+        )
     return [Claim(row.pk, row.uri, row.host, row.expected, row.fallback_uris, row.attempts) for row in rows]
 
 
@@ -130,7 +130,7 @@ def record(owner: str, outcomes: Iterable[Outcome]) -> None:
         for row in rows:
             events += _apply(row, by_id[row.pk], owner)
             row.lease_owner = ""
-        File.objects.bulk_update(rows, _RECORDED_FIELDS)
+        _update_each(rows, _RECORDED_FIELDS)
         AuditEvent.objects.bulk_create(events)
 
 
@@ -151,8 +151,22 @@ _RECORDED_FIELDS = [
 ]
 
 
-def _claimed(state: State) -> State:
-    return state if state is State.FETCHING else check_moves(state, State.FETCHING)
+def _update_each(rows: Sequence[File], names: Collection[str]) -> None:
+    """Write the fields ``names`` of ``rows``; bulk_update takes ten times the processor's time for many fields."""
+    table = File._meta  # noqa: SLF001 - Django's documented Model _meta API
+    fields = [field for field in table.concrete_fields if field.name in names]
+    assignments = ", ".join(f"{field.column} = %s" for field in fields)
+    update = f"UPDATE {table.db_table} SET {assignments} WHERE id = %s"  # noqa: S608 - made of our own names only
+    values = [
+        [*(field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields), row.pk] for row in rows
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(update, values)
+
+
+def _check_claim(state: State) -> None:
+    if state is not State.FETCHING:  # else its lease has run out
+        check_moves(state, State.FETCHING)
 
 
 def _locked_by_nobody(rows: QuerySet[File]) -> QuerySet[File]:
@@ -170,7 +184,8 @@ def _apply(row: File, outcome: Outcome, owner: str) -> list[AuditEvent]:
         case Failed():
             return _apply_failed(row, outcome, owner)
         case Released():
-            _back_to_pending(row, timedelta(0))
+            _back_to_pending(row, outcome.retry_in)
+            row.message = outcome.message or row.message
             return []
 
 

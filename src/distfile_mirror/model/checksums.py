@@ -49,10 +49,11 @@ def parse_checksum(text: str) -> Checksum:
         ValueError: saying what is wrong with ``text``.
     """
     text = text.strip()
-    if match := re.fullmatch(r"([A-Za-z0-9-]+)[:=]([0-9A-Fa-f]*)", text):
-        return _from_hex(match[1].lower().replace("-", ""), match[2].lower(), text)
+    # First, since the padding of base64 looks like algorithm=hex.
     if match := re.fullmatch(r"(sha[0-9]+)-([A-Za-z0-9+/_=-]+)(\?.*)?", text):
         return _from_sri(match[1], match[2], text)
+    if match := re.fullmatch(r"([A-Za-z0-9-]+)[:=]([0-9A-Fa-f]*)", text):
+        return _from_hex(match[1].lower().replace("-", ""), match[2].lower(), text)
     if re.fullmatch(r"[0-9A-Fa-f]+", text):
         algorithm = _ALGORITHM_BY_HEX_LENGTH.get(len(text))
         if algorithm:

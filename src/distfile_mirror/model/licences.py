@@ -22,8 +22,10 @@ def normalise_licence(text: str) -> str:
     try:
         parsed = _licensing().parse(text)
         unknown = [str(key) for key in _licensing().unknown_license_keys(parsed) if not _OWN_REFERENCE.fullmatch(key)]
-    except (ExpressionError, ExpressionParseError) as error:
-        message = f"{text!r} is not an SPDX licence expression: {str(error).partition(chr(10))[0]}"
+    except Exception as error:  # noqa: BLE001 - of "()" or "(AND MIT" the parser makes IndexError and AssertionError
+        told = isinstance(error, (ExpressionError, ExpressionParseError))
+        why = str(error).partition("\n")[0] if told else "its brackets and operators do not fit together"
+        message = f"{text!r} is not an SPDX licence expression: {why}"
         raise ValueError(message) from None
     if unknown:
         message = (

@@ -1,0 +1,188 @@
+"""The REST API under ``/api/v1/``. It says what the catalog says; nothing is decided here.
+
+``Authorization: Bearer`` is accepted and means nothing yet: without a sign-in, who acts is the
+``local_user`` of the context.
+"""
+# ruff: noqa: ARG001 - every operation is given the request, under that name
+
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import NinjaAPI, Query, Status
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+
+from distfile_mirror import __version__
+from distfile_mirror.admin.documents import (
+    Amendment,
+    Blocking,
+    Declaration,
+    FileDocument,
+    FileList,
+    ListQuery,
+    ProblemDocument,
+    file_document,
+)
+from distfile_mirror.admin.error_pages import OUR_FAULT, log_fault
+from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, problem_response
+from distfile_mirror.admin.settings import current_context
+from distfile_mirror.catalog import moderate
+from distfile_mirror.catalog.declare import FileDeclaration, declare_file
+from distfile_mirror.catalog.listing import Filters, get_file, list_files
+from distfile_mirror.errors import InvalidInputError
+
+
+class MirrorAPI(NinjaAPI):
+    """The API, whose OpenAPI document gives problems the media type that they have."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        """Return the document."""
+        schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        for operation in (each for path in schema["paths"].values() for each in path.values()):
+            for status, response in operation["responses"].items():
+                if int(status) >= HTTPStatus.BAD_REQUEST:
+                    response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
+        return schema
+
+
+api = MirrorAPI(
+    title="Distfile Mirror",
+    version=__version__,
+    description="Declare what builds download, and see what became of it.",
+    urls_namespace="api",
+    docs_url=None,  # the page would load its scripts from another host
+)
+
+# Anywhere: a body that is no JSON, a page elsewhere that asks, a body too large or of another type, no database.
+_READING = frozenset({400, 422, 500, 503})
+_BY_ID = _READING | {404}
+_CHANGING = frozenset({400, 403, 404, 409, 413, 415, 422, 500, 503})
+
+
+@api.post(
+    "/files",
+    response={200: FileDocument, 201: FileDocument, _CHANGING - {404}: ProblemDocument},
+    summary="Declare a file",
+    operation_id="declare_file",
+)
+def declare(request: HttpRequest, declaration: Declaration) -> Status[FileDocument]:
+    """201: it is new, and will be fetched. 200: it is known already; what this says further was added."""
+    context = current_context()
+    declared = declare_file(
+        FileDeclaration(**declaration.model_dump()), actor=context.local_user, digests_of=context.digests_of
+    )
+    status = HTTPStatus.CREATED if declared.created else HTTPStatus.OK
+    response = file_document(get_file(declared.file.pk))
+    return Status(status.value, response)
+
+
+@api.get(
+    "/files",
+    response={200: FileList, _READING: ProblemDocument},
+    summary="List files, newest first",
+    operation_id="list_files",
+)
+def list_(request: HttpRequest, query: Query[ListQuery]) -> FileList:
+    """A page of the files for which every given condition holds."""
+    _refuse_unknown_parameters(request)
+    filters = Filters(q=query.q, state=query.state, project=query.project, uri=query.uri)
+    page = list_files(filters, cursor=query.cursor, limit=query.limit)
+    return FileList(files=[file_document(file) for file in page.files], next_cursor=page.next_cursor or None)
+
+
+@api.get(
+    "/files/{int:file_id}",
+    response={200: FileDocument, _BY_ID: ProblemDocument},
+    summary="Show a file",
+    operation_id="show_file",
+)
+def show(request: HttpRequest, file_id: int) -> FileDocument:
+    """All that is known of a file."""
+    return file_document(get_file(file_id))
+
+
+@api.patch(
+    "/files/{int:file_id}",
+    response={200: FileDocument, _CHANGING: ProblemDocument},
+    summary="Amend the expected checksums",
+    operation_id="amend_file",
+)
+def amend(request: HttpRequest, file_id: int, amendment: Amendment) -> FileDocument:
+    """Only what is not stored yet can be amended; what had failed is tried again."""
+    moderate.amend(file_id, checksums=amendment.checksums, actor=current_context().local_user)
+    return file_document(get_file(file_id))
+
+
+@api.post(
+    "/files/{int:file_id}/retry",
+    response={200: FileDocument, _CHANGING: ProblemDocument},
+    summary="Try a failed download again",
+    operation_id="retry_file",
+)
+def retry(request: HttpRequest, file_id: int) -> FileDocument:
+    """It is due at once."""
+    moderate.retry(file_id, actor=current_context().local_user)
+    return file_document(get_file(file_id))
+
+
+@api.post(
+    "/files/{int:file_id}/block",
+    response={200: FileDocument, _CHANGING: ProblemDocument},
+    summary="Stop serving a file",
+    operation_id="block_file",
+)
+def block(request: HttpRequest, file_id: int, blocking: Blocking) -> FileDocument:
+    """Its bytes are kept; builds are answered 451 with the reason."""
+    moderate.block(file_id, reason=blocking.reason, actor=current_context().local_user)
+    return file_document(get_file(file_id))
+
+
+@api.post(
+    "/files/{int:file_id}/unblock",
+    response={200: FileDocument, _CHANGING: ProblemDocument},
+    summary="Serve a blocked file again",
+    operation_id="unblock_file",
+)
+def unblock(request: HttpRequest, file_id: int) -> FileDocument:
+    """It is served as before."""
+    moderate.unblock(file_id, actor=current_context().local_user)
+    return file_document(get_file(file_id))
+
+
+@api.exception_handler(ValidationError)
+def _refuse_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    fields: dict[str, list[str]] = {}
+    for each in error.errors:
+        fields.setdefault(_field_name(each["loc"]), []).append(each["msg"])
+    return problem_response(request, explain(InvalidInputError(fields)) or OUR_FAULT)
+
+
+@api.exception_handler(HttpError)
+def _refuse(request: HttpRequest, error: HttpError) -> HttpResponse:
+    detail = "the body is not JSON" if error.status_code == HTTPStatus.BAD_REQUEST else error.message
+    return problem_response(request, Problem(HTTPStatus(error.status_code), detail))
+
+
+@api.exception_handler(Exception)
+def _explain(request: HttpRequest, error: Exception) -> HttpResponse:
+    problem = explain(error)
+    if problem is None:
+        log_fault(request, error)
+    return problem_response(request, problem or OUR_FAULT)
+
+
+def _field_name(location: tuple[str | int, ...]) -> str:
+    """Name a field as whoever sent it knows it: without where it stood and our parameter's name."""
+    source, *path = location
+    inside = path[1:] if source == "body" else path
+    return ".".join(map(str, inside)) or str(source)
+
+
+def _refuse_unknown_parameters(request: HttpRequest) -> None:
+    known = ListQuery.model_fields
+    unknown = {name: ["there is no such parameter"] for name in request.GET if name not in known}
+    if unknown:
+        raise InvalidInputError(unknown)

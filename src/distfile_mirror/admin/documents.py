@@ -1,0 +1,166 @@
+"""The shapes of the REST API: what comes in and what goes out, from which OpenAPI is made."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from distfile_mirror.admin.settings import current_context
+from distfile_mirror.catalog.listing import PAGE_SIZE
+from distfile_mirror.catalog.models import File, Use
+from distfile_mirror.model.checksums import ChecksumStrength, strength
+from distfile_mirror.model.states import State
+
+MAX_PAGE_SIZE = 500
+MAX_ITEMS = 100
+
+ChecksumText = Annotated[
+    str, Field(description="`algorithm:hex`, bare hex, or Subresource Integrity.", examples=[f"sha256:{'0' * 64}"])
+]
+
+
+class _Input(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Declaration(_Input):
+    """That a file must be present, for what, and why."""
+
+    uri: str = Field(description="Absolute http or https URI.", examples=["https://example.org/foo-1.2.tar.gz"])
+    project: str = Field(description="What uses it.", examples=["firmware"])
+    reason: str = Field(description="Why it is needed.", examples=["build dependency of the bootloader"])
+    licence: str = Field("", description="SPDX expression; empty where nobody knows.", examples=["MIT OR Apache-2.0"])
+    checksums: list[ChecksumText] = Field([], max_length=MAX_ITEMS, description="What the bytes must have.")
+    fallback_uris: list[str] = Field([], max_length=MAX_ITEMS, description="Where else the same bytes are.")
+
+
+class Amendment(_Input):
+    """The expected checksums of a file that is not stored yet, instead of those so far."""
+
+    checksums: list[ChecksumText] = Field(max_length=MAX_ITEMS)
+
+
+class Blocking(_Input):
+    """Why a file must not be used; builds are shown it."""
+
+    reason: str = Field(examples=["known to be malicious"])
+
+
+class ListQuery(Schema):
+    """What to list; every condition must hold."""
+
+    q: str = Field("", description="Part of the URI or of the stored sha256.")
+    state: Literal["", "requested", "rejected", "pending", "fetching", "present", "failed", "blocked"] = ""
+    project: str = Field("", description="The exact name of a project that uses it.")
+    uri: str = Field("", description="Exactly this URI, in any spelling.")
+    cursor: str = Field("", description="`next_cursor` of the page before.")
+    limit: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE)
+
+
+class UseDocument(Schema):
+    """Who uses a file, for what, and why."""
+
+    project: str
+    reason: str
+    licence: str = Field(description="SPDX expression; empty where nobody knows.")
+    declared_by: str
+    declared_at: datetime
+
+
+class Progress(Schema):
+    """How far a download is, in bytes; `total_bytes` is null where upstream does not say."""
+
+    received_bytes: int
+    total_bytes: int | None
+
+
+class FileDocument(Schema):
+    """A file: what was declared, and what became of it. What is not known yet is null."""
+
+    id: int
+    uri: str
+    host: str
+    state: State
+    message: str = Field(description="Why it failed, will be tried again, or is blocked.")
+    checksums: list[str] = Field(description="Expected ones, as `algorithm:hex`, the strongest first.")
+    checksum_strength: ChecksumStrength
+    fallback_uris: list[str]
+    sha256: str | None = Field(description="Of the stored bytes.")
+    size: int | None = Field(description="Of the stored bytes.")
+    digests: dict[str, str] = Field(description="Algorithm to hex, of the stored bytes.")
+    headers: dict[str, str] = Field(description="Of upstream's answer, as replayed to builds.")
+    final_uri: str | None = Field(description="Where the bytes came from after redirects.")
+    fetched_at: datetime | None
+    attempts: int = Field(description="Failed attempts since it was last made pending.")
+    next_attempt_at: datetime | None = Field(description="Only while pending.")
+    progress: Progress
+    uses: list[UseDocument]
+    created_at: datetime
+    url: str = Field(description="The page of this file.")
+
+
+class FileList(Schema):
+    """A page of files, newest first."""
+
+    files: list[FileDocument]
+    next_cursor: str | None = Field(description="For the next page; null on the last one.")
+
+
+class FieldError(Schema):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(Schema):
+    """A refusal, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldError]
+
+
+def file_document(file: File) -> FileDocument:
+    """Write ``file`` as the API shows it."""
+    return FileDocument(
+        id=file.pk,
+        uri=file.uri,
+        host=file.host,
+        state=State(file.state),
+        message=file.message,
+        checksums=[f"{name}:{digest}" for name, digest in file.expected.items()],
+        checksum_strength=strength(file.expected),
+        fallback_uris=file.fallback_uris,
+        sha256=file.sha256 or None,
+        size=file.size,
+        digests=file.digests,
+        headers=file.headers,
+        final_uri=file.final_uri or None,
+        fetched_at=file.fetched_at,
+        attempts=file.attempts,
+        next_attempt_at=file.due_at if file.state == State.PENDING else None,
+        progress=Progress(received_bytes=file.received_bytes, total_bytes=file.total_bytes),
+        uses=[_use_document(use) for use in file.uses.all()],
+        created_at=file.created_at,
+        url=page_url(file),
+    )
+
+
+def page_url(file: File) -> str:
+    """Return the address of the page of ``file``, for people anywhere."""
+    return f"{current_context().admin_url}/files/{file.pk}"
+
+
+def _use_document(use: Use) -> UseDocument:
+    return UseDocument(
+        project=use.project.name,
+        reason=use.reason,
+        licence=use.licence,
+        declared_by=use.declared_by,
+        declared_at=use.declared_at,
+    )

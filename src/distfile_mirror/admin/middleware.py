@@ -1,0 +1,135 @@
+"""What holds for every request: counted, guarded against pages elsewhere, and never answered by a traceback.
+
+As long as no sign-in is configured, whoever reaches the port may change things. A web page in the
+browser of somebody who runs the mirror reaches it as well, so what tells such a page apart from
+its user (Host, Origin, Sec-Fetch-Site, the CSRF token) is checked before anything is done.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from distfile_mirror.admin.error_pages import error_response
+from distfile_mirror.admin.monitoring import REQUESTS
+from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, is_api, problem_response
+from distfile_mirror.admin.settings import current_context
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+COUNTED_METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+# What a page elsewhere may make a browser send. Absent: not a browser, or one too old to say.
+FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+
+
+def count_requests(get_response: GetResponse) -> GetResponse:
+    """Count every answer by method and class of status."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        # A method is whatever the client sends: only known ones may become labels.
+        method = request.method if request.method in COUNTED_METHODS else "other"
+        REQUESTS.labels(method=method, status=f"{response.status_code // 100}xx").inc()
+        return response
+
+    return middleware
+
+
+def set_security_headers(get_response: GetResponse) -> GetResponse:
+    """Tell browsers to load nothing from elsewhere, and to show nothing of this elsewhere."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        if isinstance(response, HttpResponse):  # else the server would have to send it in chunks
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        # States change by themselves, and what is shown must not be an old one.
+        response.headers.setdefault("Cache-Control", "no-store" if is_api(request) else "no-cache, private")
+        return response
+
+    return middleware
+
+
+def refuse_unknown_hosts(get_response: GetResponse) -> GetResponse:
+    """Refuse a Host that is not this server's: a name elsewhere may have been pointed here."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        try:
+            request.get_host()
+        except DisallowedHost:
+            detail = (
+                f"this server does not answer under the name that was asked for; use {current_context().admin_url}, "
+                "or set admin_url to the address under which people reach it"
+            )
+            return error_response(request, Problem(HTTPStatus.BAD_REQUEST, detail))
+        return get_response(request)
+
+    return middleware
+
+
+def guard_api(get_response: GetResponse) -> GetResponse:
+    """Refuse changes by pages elsewhere, and see to it that every refusal under /api/ is a problem document."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if not is_api(request):
+            return get_response(request)
+        if problem := _refusal(request):
+            return problem_response(request, problem)
+        response = get_response(request)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return _method_not_allowed(request, response)
+        return response
+
+    return middleware
+
+
+class ExplainErrors:
+    """Makes a page or a problem document of an exception that has a meaning for whoever asked."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass the request on."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer for a view that raised ``error``; None leaves it to Django, which logs it and answers 500."""
+        problem = explain(error)
+        return error_response(request, problem) if problem else None
+
+
+def _refusal(request: HttpRequest) -> Problem | None:
+    if request.method in SAFE_METHODS:
+        return None
+    own_origins = {current_context().admin_origin, f"{request.scheme}://{request.get_host()}"}
+    origin = request.headers.get("Origin")
+    if request.headers.get("Sec-Fetch-Site") in FOREIGN_SITES or (origin and origin.lower() not in own_origins):
+        return Problem(HTTPStatus.FORBIDDEN, "a page of another site may not change anything here")
+    has_body = request.META.get("CONTENT_LENGTH", "") not in {"", "0"} or "Transfer-Encoding" in request.headers
+    # A form of another site can send other types without asking first, but never this one (CORS).
+    if has_body and request.content_type != "application/json":
+        detail = "a body must be JSON: send it with Content-Type: application/json"
+        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+    return None
+
+
+def _method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if response.headers.get("Content-Type") == PROBLEM_TYPE:
+        return response
+    allowed = response.headers.get("Allow", "")
+    detail = f"{request.method} is not possible here; possible: {allowed}"
+    return problem_response(request, Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}))

@@ -1,0 +1,225 @@
+"""The pages. Each view asks the catalog and shows what it says; refusals come back beside what was typed."""
+
+import hashlib
+import shlex
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from distfile_mirror import __version__
+from distfile_mirror.admin.forms import DeclareForm
+from distfile_mirror.admin.problems import explain
+from distfile_mirror.admin.queries import history, project_names
+from distfile_mirror.admin.settings import AdminContext, current_context
+from distfile_mirror.catalog import moderate
+from distfile_mirror.catalog.declare import declare_file
+from distfile_mirror.catalog.listing import Filters, get_file, list_files
+from distfile_mirror.catalog.models import File
+from distfile_mirror.errors import ConflictError, InvalidInputError, MirrorError, UnavailableError
+from distfile_mirror.model.checksums import strength
+from distfile_mirror.model.states import State
+
+STYLESHEET = "mirror/mirror.css"
+SHOWN_STATES = (State.PENDING, State.FETCHING, State.PRESENT, State.FAILED, State.BLOCKED)
+REFRESH_SECONDS = 2
+SLOW_REFRESH_SECONDS = 15
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of a form: files declared, and the lines that were not."""
+
+    declared: list[File] = field(default_factory=list)
+    refused_lines: list[str] = field(default_factory=list)
+    status: int = 200
+
+
+def shared_by_all_pages(_request: HttpRequest) -> dict[str, Any]:
+    """Give every template what header and footer need; never asks the database."""
+    return {
+        "mirror": current_context(),
+        "version": __version__,
+        "stylesheet": f"{static(STYLESHEET)}?v={_stylesheet_version()}",
+    }
+
+
+@require_safe
+def files(request: HttpRequest) -> HttpResponse:
+    """Show the files, newest first; search and filters are in the address."""
+    given = {name: request.GET.get(name, "").strip() for name in ("q", "state", "project", "cursor")}
+    filters = Filters(q=given["q"], state=given["state"], project=given["project"])
+    page = list_files(filters, cursor=given["cursor"])
+    shown = {
+        "page": page,
+        "filters": filters,
+        "filtered": any(given.values()),
+        "states": SHOWN_STATES,
+        "command": _example_command(current_context()),
+        "cursor": given["cursor"],
+    }
+    return render(request, "mirror/files.html", shown)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def declare(request: HttpRequest) -> HttpResponse:
+    """Show the form, filled in from the address, or take it."""
+    if request.method != "POST":
+        given = {**request.GET.dict(), "uris": request.GET.get("uris") or request.GET.get("uri", "")}
+        return _show_form(request, DeclareForm(initial=given), _Outcome())
+    form = DeclareForm(request.POST)
+    outcome = _declare(form) if form.is_valid() else _Outcome(status=422)
+    if form.errors:
+        if outcome.declared:  # what went well must not be sent again
+            form.data = {**request.POST.dict(), "uris": "\n".join(outcome.refused_lines)}
+        return _show_form(request, form, outcome)
+    if len(outcome.declared) == 1:
+        return redirect("file", outcome.declared[0].pk)
+    return redirect("/?" + urlencode({"project": form.cleaned_data["project"].strip()}))
+
+
+@require_safe
+def file(request: HttpRequest, file_id: int) -> HttpResponse:
+    """Show all that is known of a file."""
+    return _show_file(request, file_id)
+
+
+@require_POST
+def retry(request: HttpRequest, file_id: int) -> HttpResponse:
+    """Try a failed download again, with other checksums if some were given."""
+    actor = current_context().local_user
+    checksums = request.POST.get("checksums")
+    try:
+        if checksums is None:
+            moderate.retry(file_id, actor=actor)
+        else:
+            moderate.amend(file_id, checksums=checksums.split(), actor=actor)
+    except (ConflictError, InvalidInputError) as error:
+        return _show_file(request, file_id, refused=error)
+    return redirect("file", file_id)
+
+
+@require_POST
+def block(request: HttpRequest, file_id: int) -> HttpResponse:
+    """Stop serving a file."""
+    try:
+        moderate.block(file_id, reason=request.POST.get("reason", ""), actor=current_context().local_user)
+    except (ConflictError, InvalidInputError) as error:
+        return _show_file(request, file_id, refused=error)
+    return redirect("file", file_id)
+
+
+@require_POST
+def unblock(request: HttpRequest, file_id: int) -> HttpResponse:
+    """Serve a blocked file again."""
+    try:
+        moderate.unblock(file_id, actor=current_context().local_user)
+    except ConflictError as error:
+        return _show_file(request, file_id, refused=error)
+    return redirect("file", file_id)
+
+
+def _declare(form: DeclareForm) -> _Outcome:
+    context = current_context()
+    outcome = _Outcome()
+    for line, declaration in form.declarations():
+        try:
+            declared = declare_file(declaration, actor=context.local_user, digests_of=context.digests_of)
+        except (InvalidInputError, ConflictError, UnavailableError) as error:
+            outcome.refused_lines.append(line)
+            outcome.status = max(outcome.status, _status(error))
+            _add_errors(form, error, line)
+        else:
+            outcome.declared.append(declared.file)
+    return outcome
+
+
+def _add_errors(form: DeclareForm, error: MirrorError, line: str) -> None:
+    several = len(form.lines) > 1
+    if not isinstance(error, InvalidInputError):
+        form.add_error("uris", str(error))
+        return
+    for name, messages in error.problems.items():
+        # What is wrong with a line is said of the line; what they share is said once.
+        of_line = name == "uri" or (name == "checksums" and len(line.split()) > 1)
+        target = "uris" if of_line else name
+        for message in messages:
+            text = f"{line}: {message}" if of_line and several else message
+            if text not in form.errors.get(target, []):
+                form.add_error(target, text)
+
+
+def _show_form(request: HttpRequest, form: DeclareForm, outcome: _Outcome) -> HttpResponse:
+    shown = {
+        "form": form,
+        "declared": outcome.declared,
+        "projects": project_names(),
+        "count": len(form.lines),
+    }
+    return render(request, "mirror/declare.html", shown, status=outcome.status)
+
+
+def _show_file(request: HttpRequest, file_id: int, refused: MirrorError | None = None) -> HttpResponse:
+    shown_file = get_file(file_id)
+    shown = {
+        "file": shown_file,
+        "refused": refused,
+        "typed": request.POST,
+        "uses": list(shown_file.uses.all()),
+        "events": history(file_id),
+        "strength": strength(shown_file.expected),
+        "commands": _commands(shown_file),
+        "refresh": _refresh_seconds(shown_file),
+        "waits": shown_file.due_at is not None and shown_file.due_at > timezone.now(),
+    }
+    return render(request, "mirror/file.html", shown, status=_status(refused) if refused else 200)
+
+
+def _refresh_seconds(shown_file: File) -> int | None:
+    if shown_file.state not in {State.PENDING, State.FETCHING}:
+        return None
+    soon = timezone.now() + timedelta(seconds=SLOW_REFRESH_SECONDS)
+    waits = shown_file.state == State.PENDING and shown_file.due_at is not None and shown_file.due_at > soon
+    return SLOW_REFRESH_SECONDS if waits else REFRESH_SECONDS
+
+
+def _commands(shown_file: File) -> list[tuple[str, str]]:
+    """Return titles and lines that a person pastes to get the file through the proxy."""
+    context = current_context()
+    trust = f" --cacert {shlex.quote(str(context.ca_file))}" if shown_file.uri.startswith("https:") else ""
+    name = shown_file.uri.partition("?")[0].rpartition("/")[2]
+    output = "--remote-name" if name else "--output download"
+    address = shlex.quote(shown_file.uri)
+    curl = f"curl --fail --proxy {shlex.quote(context.proxy_url)}{trust} {output} {address}"
+    commands = [("Fetch it through the mirror", curl)]
+    if shown_file.sha256 and name:
+        check = f"echo {shlex.quote(f'{shown_file.sha256}  {name}')} | sha256sum --check"
+        commands.append(("Check what came", check))
+    return commands
+
+
+def _example_command(context: AdminContext) -> str:
+    server = f" --server {shlex.quote(context.admin_url)}"
+    return (
+        f"distfile-mirror add{server} https://example.org/foo-1.2.tar.gz \\\n"
+        '    --project firmware --reason "build dependency of the bootloader" --wait'
+    )
+
+
+def _status(error: MirrorError) -> int:
+    problem = explain(error)
+    return problem.status.value if problem else 500
+
+
+@cache
+def _stylesheet_version() -> str:
+    content = (Path(__file__).parent / "static" / STYLESHEET).read_bytes()
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -1,0 +1,95 @@
+"""Serves the admin: Django in threads behind an HTTP server on the event loop, in one process."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from wsgiref.headers import Headers
+
+import uvicorn
+from a2wsgi import WSGIMiddleware
+from django.core.wsgi import get_wsgi_application
+from whitenoise import WhiteNoise  # type: ignore[import-untyped]
+
+from distfile_mirror.admin.settings import AdminContext, configure
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+STATIC_MAX_AGE_SECONDS = 86_400  # the address of a static file changes with its content
+
+
+def make_application(context: AdminContext) -> "WSGIApplication":
+    """Set Django up in this process and return the whole admin, static files included.
+
+    Raises:
+        ValueError: for a database URL that is none.
+    """
+    configure(context)
+    return with_static_files(get_wsgi_application())
+
+
+def with_static_files(application: "WSGIApplication") -> "WSGIApplication":
+    """Serve the package's static files under ``/static/``, straight from where it is installed."""
+    served: WSGIApplication = WhiteNoise(
+        application,
+        root=STATIC_FOLDER,
+        prefix="static/",
+        max_age=STATIC_MAX_AGE_SECONDS,
+        allow_all_origins=False,
+        add_headers_function=_add_static_headers,
+    )
+    return served
+
+
+def serve(application: "WSGIApplication", listener: socket.socket, *, threads: int, stop_grace: float) -> None:
+    """Serve ``application`` on the listening socket ``listener`` until SIGTERM or SIGINT.
+
+    ``threads``: requests at a time. ``stop_grace``: seconds that requests under way get to finish.
+    Returns when everything is closed. Signals are only heard in the main thread; elsewhere use
+    ``make_server`` and set its ``should_exit``.
+    """
+    server = make_server(application, threads=threads, stop_grace=stop_grace)
+    with _signals_end_here():
+        server.run(sockets=[listener])
+
+
+def make_server(application: "WSGIApplication", *, threads: int, stop_grace: float) -> uvicorn.Server:
+    """Return a server that is not running yet; arguments as for ``serve``."""
+    # The cast: both sides have types of their own for WSGI.
+    return uvicorn.Server(
+        uvicorn.Config(
+            WSGIMiddleware(cast("Any", application), workers=threads),
+            loop="asyncio",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=ceil(stop_grace),
+        )
+    )
+
+
+@contextmanager
+def _signals_end_here() -> Iterator[None]:
+    """Let nothing happen when the server, having stopped, raises the signal that stopped it once more."""
+    handled = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(number, lambda _number, _frame: None) for number in handled]
+    try:
+        yield
+    finally:
+        for number, handler in zip(handled, previous, strict=True):
+            signal.signal(number, handler)
+
+
+def _add_static_headers(headers: Headers, _path: str, _url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"

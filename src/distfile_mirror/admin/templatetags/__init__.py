@@ -1,0 +1,1 @@
+"""What the templates write often: addresses, digests, sizes, times, states."""

@@ -1,0 +1,71 @@
+"""For machines that watch."""
+
+from dataclasses import replace
+
+import pytest
+from django.db import OperationalError, connection
+from prometheus_client.parser import text_string_to_metric_families
+
+from distfile_mirror.errors import StorageError
+from tests.unit.catalog.files import declare, failed, fetching
+
+pytestmark = pytest.mark.django_db
+
+
+def broken_database(_execute, _sql, _parameters, _many, _context):
+    raise OperationalError("server closed the connection")
+
+
+def samples(client):
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(response.content.decode())
+    return {(each.name, *sorted(each.labels.values())): each.value for family in families for each in family.samples}
+
+
+def test_healthy_is_when_everything_answers(client):
+    response = client.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert client.head("/health").status_code == 200
+    assert client.post("/health").status_code == 405
+
+
+def test_a_blob_store_that_does_not_answer_is_named(client, settings, context):
+    def check():
+        raise StorageError("the disk is gone")
+
+    settings.DISTFILE_MIRROR = replace(context, check_blobs=check)
+    response = client.get("/health")
+    assert (response.status_code, response.json()["failures"]) == (503, {"blob_store": "the disk is gone"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_does_not_answer_is_named(client):
+    with connection.execute_wrapper(broken_database):
+        response = client.get("/health")
+        metrics = samples(client)
+    assert response.status_code == 503
+    assert set(response.json()["failures"]) == {"database"}
+    assert metrics["distfile_mirror_database_up",] == 0
+    assert ("distfile_mirror_files", "pending") not in metrics
+    assert client.get("/health").status_code == 200
+
+
+def test_metrics_count_files_queue_and_requests(client):
+    failed("https://example.org/1")
+    fetching("https://example.org/2")
+    declare("https://example.org/3")
+    before = samples(client)
+    client.get("/nowhere")
+    client.generic("BREW", "/")
+    after = samples(client)
+    assert after["distfile_mirror_files", "failed"] == 1
+    assert after["distfile_mirror_files", "pending"] == 1
+    assert after["distfile_mirror_files", "blocked"] == 0
+    assert after["distfile_mirror_queue_due_files",] == 1
+    assert 0 <= after["distfile_mirror_queue_oldest_due_seconds",] < 60
+    assert after["process_resident_memory_bytes",] > 0
+    for key in (("4xx", "GET"), ("4xx", "other")):
+        name = ("distfile_mirror_admin_requests_total", *sorted(key))
+        assert after[name] == before.get(name, 0) + 1

@@ -1,0 +1,66 @@
+"""Lists of files: filters, and pages that neither skip nor repeat."""
+
+import pytest
+
+from distfile_mirror.catalog.listing import Filters, count_by_state, get_file, list_files
+from distfile_mirror.errors import InvalidInputError, NotFoundError
+from distfile_mirror.model.states import State
+from tests.unit.catalog.files import SHA256, declare, failed, present
+
+pytestmark = pytest.mark.django_db
+
+
+def uris(**filters):
+    return [file.uri for file in list_files(Filters(**filters)).files]
+
+
+def test_the_newest_comes_first_in_pages_that_neither_skip_nor_repeat():
+    expected = [declare(f"https://example.org/{number}").file.uri for number in range(7)][::-1]
+    found, cursor, pages = [], "", 0
+    while True:
+        page = list_files(Filters(), cursor=cursor, limit=3)
+        found += [file.uri for file in page.files]
+        cursor, pages = page.next_cursor, pages + 1
+        if pages == 1:
+            declare("https://example.org/later")  # a new one does not shift the pages
+        if not cursor:
+            break
+    assert found == expected
+    assert pages == 3
+
+
+def test_filters_hold_together():
+    present("https://example.org/a.tgz", project="one")
+    failed("https://example.org/b.tgz", project="two")
+    declare("https://other.test/%5Fc_.tgz", project="two")
+    assert uris(q="EXAMPLE.org/") == ["https://example.org/b.tgz", "https://example.org/a.tgz"]
+    assert uris(q=SHA256[:20].upper()) == ["https://example.org/a.tgz"]
+    assert uris(q="%") == uris(q="_") == ["https://other.test/%5Fc_.tgz"], "no wildcards"
+    assert uris(state="failed") == ["https://example.org/b.tgz"]
+    assert uris(project="two", q="example") == ["https://example.org/b.tgz"]
+    assert uris(uri="HTTPS://EXAMPLE.org/a.tgz") == ["https://example.org/a.tgz"]
+    assert uris(project="three") == []
+    assert count_by_state()[State.FAILED] == 1
+    assert count_by_state()[State.BLOCKED] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"state": "lost"}, "state"),
+        ({"uri": "nonsense"}, "uri"),
+        ({"cursor": "?"}, "cursor"),
+        ({"cursor": "é"}, "cursor"),
+    ],
+)
+def test_what_no_list_has_is_named(given, field):
+    cursor = given.pop("cursor", "")
+    with pytest.raises(InvalidInputError) as refused:
+        list_files(Filters(**given), cursor=cursor)
+    assert set(refused.value.problems) == {field}
+
+
+@pytest.mark.parametrize("file_id", [0, -1, 99, 2**70])
+def test_what_is_not_there_is_not_found(file_id):
+    with pytest.raises(NotFoundError):
+        get_file(file_id)

@@ -1,0 +1,180 @@
+"""What a worker remembers: with a real store, and a catalog that is a dict which can be away."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+
+import pytest
+
+from distfile_mirror.blobs.disk import DiskBlobStore
+from distfile_mirror.catalog.found import FoundFile
+from distfile_mirror.errors import MirrorError, UnavailableError
+from distfile_mirror.model.states import State
+from distfile_mirror.proxy import lookups
+from distfile_mirror.proxy.files import ServedFile
+from distfile_mirror.proxy.lookups import Lookups
+
+URI = "https://example.org/a"
+
+
+class Catalog:
+    def __init__(self):
+        self.files = {}
+        self.asked = 0
+        self.away = False
+
+    def find(self, uri):
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("the database does not answer now")
+        return self.files.get(uri)
+
+
+class Bench:
+    """Lookups, its catalog and store, and the loop's part: calls are made when ``find`` waits for them."""
+
+    def __init__(self, folder, executor, *, max_entries=100, max_bytes=1000):
+        self.catalog = Catalog()
+        self.store = DiskBlobStore(folder)
+        self.store.prepare()
+        self._calls = Queue()
+        self.lookups = Lookups(
+            find_file=self.catalog.find,
+            blobs=self.store,
+            executor=executor,
+            call_soon=lambda *call: self._calls.put(call),
+            max_entries=max_entries,
+            max_bytes=max_bytes,
+        )
+
+    def hold(self, uri, content, state=State.PRESENT):
+        sha256 = hashlib.sha256(content).hexdigest()
+        writer = self.store.create()
+        writer.write(content)
+        writer.commit(sha256)
+        self.catalog.files[uri] = FoundFile(uri, state, "", sha256, len(content), {"Content-Type": "text/plain"})
+
+    def find(self, uri=URI):
+        results = []
+        self.lookups.find(uri, results.append)
+        while not results:
+            function, *arguments = self._calls.get(timeout=5)
+            function(*arguments)
+        return results[0]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        yield Bench(tmp_path / "blobs", executor)
+
+
+def test_a_present_file_is_asked_for_once(bench):
+    bench.hold(URI, b"content")
+    assert bench.lookups.cached(URI) is None
+    found = bench.find()
+    assert isinstance(found, ServedFile)
+    assert found.body == b"content"
+    assert bench.lookups.cached(URI) is found
+    assert bench.catalog.asked == 1
+
+
+def test_a_large_file_is_opened_and_not_read(bench):
+    content = b"x" * (lookups.SMALL_BYTES + 1)
+    bench.hold(URI, content)
+    found = bench.find()
+    assert found.body is None
+    assert found.blob.size == len(content)
+
+
+def test_a_miss_is_remembered_until_the_next_second(bench):
+    assert bench.find() is None
+    bench.hold(URI, b"declared meanwhile")
+    assert bench.find() is None
+    assert bench.catalog.asked == 1
+    bench.lookups.forget_misses()
+    assert bench.find().body == b"declared meanwhile"
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.PRESENT])
+def test_what_is_not_present_is_told_and_not_served(bench, state):
+    bench.hold(URI, b"content", state)
+    assert bench.find().state is state
+    assert bench.lookups.cached(URI) is None
+
+
+def test_blocking_moves_the_revision_and_is_seen(bench):
+    bench.hold(URI, b"content")
+    bench.find()
+    bench.hold(URI, b"content", State.BLOCKED)
+    assert bench.lookups.cached(URI) is not None
+    bench.lookups.set_revision(1)
+    assert bench.lookups.cached(URI) is None
+    assert bench.find().state is State.BLOCKED
+    bench.hold(URI, b"content")
+    bench.lookups.set_revision(2)
+    assert isinstance(bench.find(), ServedFile)
+
+
+def test_with_the_database_away_what_was_served_is_served_on(bench):
+    bench.hold(URI, b"content")
+    bench.find()
+    bench.catalog.away = True
+    assert bench.lookups.cached(URI) is not None
+    bench.lookups.set_revision(1)
+    assert bench.find().body == b"content"
+    other = bench.find("https://example.org/other")
+    assert isinstance(other, UnavailableError)
+    bench.catalog.away = False
+    assert bench.find("https://example.org/other") is None
+
+
+def test_a_blob_that_is_not_there_is_our_fault_and_not_a_miss(bench):
+    bench.hold(URI, b"content")
+    for path in (bench.store._root / "sha256").glob("*/*"):
+        path.unlink()
+    assert isinstance(bench.find(), MirrorError)
+    assert bench.lookups.cached(URI) is None
+
+
+def test_a_blob_of_another_size_is_never_served(bench):
+    bench.hold(URI, b"content")
+    for path in (bench.store._root / "sha256").glob("*/*"):
+        path.chmod(0o644)
+        path.write_bytes(b"conten")
+    assert isinstance(bench.find(), UnavailableError)
+
+
+def test_memory_is_bounded_and_the_place_still_known(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor, max_bytes=250)
+        for number in range(5):
+            bench.hold(f"{URI}{number}", b"%d" % number * 100)
+            bench.find(f"{URI}{number}")
+        assert [bench.lookups.cached(f"{URI}{number}") is not None for number in range(5)] == [False] * 3 + [True] * 2
+        assert bench.find(f"{URI}0").body == b"0" * 100
+        assert bench.catalog.asked == 5
+
+
+def test_the_number_of_open_blobs_is_bounded(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor)
+        bench.hold(URI, b"x" * (lookups.SMALL_BYTES + 1))
+        known = bench.catalog.files[URI]
+        first = None
+        for number in range(lookups.MAX_OPEN_BLOBS + 1):
+            bench.catalog.files[f"{URI}{number}"] = known
+            found = bench.find(f"{URI}{number}")
+            first = first or found
+        assert bench.lookups.cached(f"{URI}0") is None
+        assert first.blob.fd >= 0, "an answer under way keeps its blob"
+        assert bench.find(f"{URI}0").blob is not None
+
+
+def test_the_number_of_entries_is_bounded(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor, max_entries=3)
+        for number in range(5):
+            bench.hold(f"{URI}{number}", b"x")
+            bench.find(f"{URI}{number}")
+        assert [bench.lookups.cached(f"{URI}{number}") is not None for number in range(5)] == [False] * 2 + [True] * 3
