@@ -120,7 +120,7 @@ class TestHeads:
         with connect(mirror) as sock:
             sock.sendall(b"GET http://up.test/ HTTP/1.1\r\nHost: up.test\r\n")
             sent = 0
-            with pytest.raises(OSError):  # noqa: PT012 - it ends somewhere in the loop
+            with pytest.raises(OSError):
                 while sent < 50_000_000:
                     sent += sock.send(b"X-Header: and on it goes\r\n" * 100)
             assert sent < 10_000_000

@@ -5,9 +5,12 @@ What is in the page cache is sent from the loop; what is not is read by a thread
 takes one chunk per connection, which is lent while it is being sent and no longer.
 """
 
+import fcntl
 import os
 import socket
 import ssl
+import struct
+import termios
 
 from distfile_mirror.blobs.store import OpenBlob
 from distfile_mirror.errors import StorageError
@@ -168,6 +171,12 @@ class TlsBody:
 
 
 Body = PlainBody | TlsBody
+
+
+def unsent_bytes(fd: int) -> int:
+    """Return how many bytes the kernel still holds for the other side of a TCP socket."""
+    unsent: int = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))[0]
+    return unsent
 
 
 def _check_cached(fd: int, first: int, length: int) -> None:

@@ -5,26 +5,24 @@ after the other, in order; while one is being answered nothing more is read, so 
 bounded. What to answer is decided elsewhere; here bytes come in and go out.
 """
 
-import fcntl
 import socket
 import ssl
-import struct
-import termios
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from distfile_mirror.errors import MirrorError
-from distfile_mirror.model.uris import Authority, parse_authority
+from distfile_mirror.model.uris import Authority
 from distfile_mirror.proxy import pages
-from distfile_mirror.proxy.bodies import Body, ColdError, PlainBody, TlsBody
+from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer
+from distfile_mirror.proxy.bodies import Body, ColdError, PlainBody, TlsBody, unsent_bytes
 from distfile_mirror.proxy.counters import Count
 from distfile_mirror.proxy.decide import Refuse, Serve, ServeOwn, StartTls, decide
-from distfile_mirror.proxy.files import ServedFile, head_of
+from distfile_mirror.proxy.files import ServedFile
 from distfile_mirror.proxy.lookups import Found
-from distfile_mirror.proxy.request import BadRequestError, Request, RequestParser
-from distfile_mirror.proxy.responses import REASONS, plan_response
+from distfile_mirror.proxy.request import BadRequestError, Request, RequestParser, connect_head_length
+from distfile_mirror.proxy.responses import plan_response
 from distfile_mirror.proxy.routes import Channel
 from distfile_mirror.proxy.tls import MirrorSocket
 
@@ -36,43 +34,11 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 262_144
 TLS_HANDSHAKE_RECORD = 0x16
 
-_STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, text.encode()) for status, text in REASONS.items()}
-_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-_CONNECT = b"CONNECT "
-_HEAD_END = b"\r\n\r\n"
 _OUTCOMES = {200: Count.SERVED, 206: Count.PARTIAL, 304: Count.NOT_MODIFIED}
-_SIOCOUTQ = termios.TIOCOUTQ
 
 
 class Connection:
     """Owns its socket from accept to close. All methods run in the worker's event loop."""
-
-    __slots__ = (
-        "_body",
-        "_busy",
-        "_channel",
-        "_closing",
-        "_context",
-        "_keep_alive",
-        "_limit",
-        "_linger",
-        "_lingered",
-        "_next_limit",
-        "_opening",
-        "_out",
-        "_parser",
-        "_paused",
-        "_queue",
-        "_read",
-        "_sock",
-        "_unsent",
-        "_warming",
-        "_worker",
-        "_writing",
-        "client",
-        "deadline",
-        "fd",
-    )
 
     def __init__(self, worker: "Worker", sock: socket.socket, client: str) -> None:
         self._worker = worker
@@ -92,7 +58,9 @@ class Connection:
         self._linger = False
         self._lingered = 0
         self._unsent = 0
+        self.deadline = 0.0
         self._next_limit = Count.LIMIT_IDLE_TIME
+        self._limit: Count | None = None
         self._set_deadline(Count.LIMIT_HEAD_TIME)
         worker.loop.add_reader(self.fd, self.on_readable)
 
@@ -130,7 +98,8 @@ class Connection:
         if self._limit is Count.LIMIT_STALLED_WRITER and self._client_takes_bytes():
             self._set_deadline(Count.LIMIT_STALLED_WRITER)
             return
-        self._worker.counters[self._limit] += 1
+        if self._limit is not None:
+            self._worker.counters[self._limit] += 1
         if self._limit is Count.LIMIT_HEAD_TIME and self._parser.in_head:
             self._refuse(408, "the request took too long to arrive")
             return
@@ -166,14 +135,12 @@ class Connection:
         if data[0] == TLS_HANDSHAKE_RECORD and not self._opening:
             self._start_handshake(self._worker.tls.direct_context())
             return
-        so_far = self._opening + data
-        if _CONNECT.startswith(so_far[: len(_CONNECT)]):
-            end = so_far.find(_HEAD_END)
-            if end >= 0:
-                data = data[: end + len(_HEAD_END) - len(self._opening)]
-            self._opening += data
-        else:
+        self._opening += data
+        length = connect_head_length(self._opening)
+        if length is None:
             self._read = self._read_requests
+        else:
+            data = data[: length - len(self._opening) + len(data)]
         self._sock.recv(len(data))
         self._feed(data)
 
@@ -231,7 +198,7 @@ class Connection:
         self._read = self._read_tunnel_opening
         self._keep_alive = True
         self._next_limit = Count.LIMIT_HANDSHAKE_TIME
-        self._send(_ESTABLISHED)
+        self._send(ESTABLISHED)
         self._next()
 
     def _read_tunnel_opening(self) -> None:
@@ -263,15 +230,7 @@ class Connection:
             self._worker.counters[Count.HANDSHAKES_FAILED] += 1
             raise
         self._worker.counters[Count.HANDSHAKES] += 1
-        authority = self._channel.authority
-        if authority is not None:
-            self._channel = Channel("https", authority)
-        elif sock.requested_name:
-            self._channel = Channel(
-                "https", parse_authority(sock.requested_name, default_port=443), port_from_host=True
-            )
-        else:
-            self._channel = Channel("https", own_hosts=self._worker.direct_channel.own_hosts)
+        self._channel = self._channel.encrypted(sock.requested_name)
         self._read = self._read_requests
         self._next_limit = Count.LIMIT_IDLE_TIME
         self._set_deadline(Count.LIMIT_HEAD_TIME)
@@ -331,12 +290,7 @@ class Connection:
     def _serve(self, request: Request, file: ServedFile) -> None:
         plan = plan_response(request.headers, file.representation)
         self._worker.counters[_OUTCOMES.get(plan.status, Count.REFUSED)] += 1
-        head = b"%s%s%s%s\r\n" % (
-            _STATUS_LINES[plan.status],
-            self._worker.date_lines,
-            head_of(plan, file),
-            self._connection_line(request),
-        )
+        head = file_head(plan, file, request, self._worker.date_lines, keep_alive=self._keep_alive)
         if not plan.length or request.method == b"HEAD":
             self._send(head)
         elif file.body is not None:
@@ -355,23 +309,11 @@ class Connection:
             return
         self._busy = False
         self._worker.counters[Count.OWN_PAGES] += 1
-        self._send_whole(request, _STATUS_LINES[status], lines, body)
+        self._send(own_answer(status, lines, body, request, self._worker.date_lines, keep_alive=self._keep_alive))
         self._next()
 
     def _send_page(self, request: Request, page: pages.Page) -> None:
-        lines, body = pages.render(page, html=b"text/html" in request.headers.get(b"accept", b""))
-        reason = page.reason or REASONS[page.status]
-        self._send_whole(request, b"HTTP/1.1 %d %s\r\n" % (page.status, reason.encode()), lines, body)
-
-    def _send_whole(self, request: Request, status_line: bytes, lines: bytes, body: bytes) -> None:
-        head = b"%s%s%sContent-Length: %d\r\n%s\r\n" % (
-            status_line,
-            self._worker.date_lines,
-            lines,
-            len(body),
-            self._connection_line(request),
-        )
-        self._send(head if request.method == b"HEAD" else head + body)
+        self._send(page_answer(page, request, self._worker.date_lines, keep_alive=self._keep_alive))
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer to something that is no request, and end."""
@@ -381,11 +323,6 @@ class Connection:
         self._queue.clear()
         request = Request(b"GET", b"", keep_alive=False, version="1.1")
         self._send_page(request, pages.error_page(status, message))
-
-    def _connection_line(self, request: Request) -> bytes:
-        if not self._keep_alive:
-            return b"Connection: close\r\n"
-        return b"" if request.version == "1.1" else b"Connection: keep-alive\r\n"
 
     # Writing
 
@@ -443,7 +380,7 @@ class Connection:
             return
         self._queue.clear()
         self._read = self._read_lingering
-        self._limit = Count.LIMIT_IDLE_TIME
+        self._limit = None  # nobody has exceeded anything
         self.deadline = self._worker.now + LINGER_SECONDS
         self._resume_reading()
 
@@ -480,6 +417,6 @@ class Connection:
 
     def _client_takes_bytes(self) -> bool:
         """Tell whether the kernel got rid of bytes since the last time: a slow client is not a dead one."""
-        unsent: int = struct.unpack("i", fcntl.ioctl(self.fd, _SIOCOUTQ, b"\0\0\0\0"))[0]
+        unsent = unsent_bytes(self.fd)
         changed, self._unsent = unsent != self._unsent, unsent
         return changed and self._busy

@@ -28,6 +28,10 @@ KEPT_HEADERS = frozenset(
 LIST_HEADERS = frozenset({b"accept", b"if-match", b"if-none-match", b"range", b"expect"})
 
 
+_CONNECT = b"CONNECT "
+_HEAD_END = b"\r\n\r\n"
+
+
 class BadRequestError(MirrorError):
     """The bytes are not a request that this server takes; ``status`` says why, the connection ends."""
 
@@ -159,3 +163,14 @@ class RequestParser:
         if isinstance(error, httptools.HttpParserInvalidMethodError):
             return BadRequestError(400, "this is not an HTTP request: unknown method")
         return BadRequestError(400, f"this is not a valid HTTP/1.1 request: {error}")
+
+
+def connect_head_length(opening: bytes) -> int | None:
+    """Return how many of the first bytes of a connection belong to the head of a CONNECT, so far.
+
+    None: they are no CONNECT. What follows its head is for whoever answers inside the tunnel.
+    """
+    if not _CONNECT.startswith(opening[: len(_CONNECT)]):
+        return None
+    end = opening.find(_HEAD_END)
+    return len(opening) if end < 0 else end + len(_HEAD_END)

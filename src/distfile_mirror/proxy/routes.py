@@ -1,7 +1,7 @@
 """From a request and the way it came in to the URI that it asks for. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from distfile_mirror.model.uris import DEFAULT_PORTS, Authority, parse_authority, parse_file_uri
@@ -26,6 +26,12 @@ class Channel:
     authority: Authority | None = None
     port_from_host: bool = False
     own_hosts: frozenset[bytes] = frozenset()
+
+    def encrypted(self, requested_name: str) -> "Channel":
+        """Return what it becomes once TLS is up; ``requested_name`` is the client's SNI, or empty."""
+        if self.authority is None and requested_name:
+            return Channel("https", parse_authority(requested_name, default_port=443), port_from_host=True)
+        return replace(self, scheme="https")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""From the network into the blob store: hashed and written in a worker thread while the next batch comes in.
+
+A small file costs one trip to a thread in all, at its end; a large one holds two batches in memory.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from distfile_mirror.blobs.store import BlobStore, BlobWriter
+from distfile_mirror.downloaders.decoding import DecodedDigests
+from distfile_mirror.downloaders.verify import Digests
+from distfile_mirror.model.checksums import Hasher
+from distfile_mirror.upstream.settings import Head
+
+T = TypeVar("T")
+
+BATCH_BYTES = 1 << 20
+WORTH_JOINING_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class Meter:
+    """How far a download is, in bytes, for whoever looks. ``total_bytes`` None where upstream does not say."""
+
+    received_bytes: int = 0
+    total_bytes: int | None = None
+
+
+class BlobSink:
+    """An upstream Sink for one blob. ``expected_algorithms`` are hashed too; ``pool`` does the work that blocks."""
+
+    def __init__(
+        self, store: BlobStore, pool: Executor, *, expected_algorithms: Iterable[str], max_bytes: int, meter: Meter
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._algorithms = tuple(expected_algorithms)
+        self._max_bytes = max_bytes
+        self._meter = meter
+        self._batch: list[bytes] = []
+        self._batched = 0
+        self._writer: BlobWriter | None = None
+        self._hasher = Hasher()
+        self._decoded: DecodedDigests | None = None
+        self._under_way: Future[Any] | None = None
+
+    async def start(self, head: Head) -> None:
+        """See Sink.start."""
+        await self._settle()
+        if self._writer is not None:
+            await self._work(self._writer.restart)
+        self._batch, self._batched = [], 0
+        self._hasher = Hasher(self._algorithms)
+        coding = head.headers.get("Content-Encoding", "").strip().lower()
+        decodable = bool(self._algorithms) and DecodedDigests.is_known(coding)
+        self._decoded = DecodedDigests(coding, self._algorithms, self._max_bytes) if decodable else None
+        self._meter.received_bytes, self._meter.total_bytes = 0, head.content_length
+
+    def write(self, data: bytes) -> bool:
+        """See Sink.write."""
+        self._batch.append(data)
+        self._batched += len(data)
+        self._meter.received_bytes += len(data)
+        return self._batched >= BATCH_BYTES
+
+    async def drain(self) -> None:
+        """See Sink.drain."""
+        await self._settle()
+        batch, self._batch, self._batched = self._batch, [], 0
+        self._under_way = self._pool.submit(self._store_batch, batch)
+
+    async def finish(self, check: Callable[[Digests], None]) -> Digests:
+        """Commit the blob if ``check``, called in the worker, does not raise; return the digests.
+
+        Raises:
+            StorageError, and what ``check`` raises.
+        """
+        await self._settle()
+        return await self._work(lambda: self._commit(check))
+
+    def discard(self) -> None:
+        """Forget what was not committed, as soon as the worker is done with it."""
+        if self._under_way is None:
+            self._forget()
+        else:
+            self._under_way.add_done_callback(lambda _future: self._forget())
+
+    def _forget(self) -> None:
+        if self._writer is not None:
+            self._writer.discard()
+
+    async def _settle(self) -> None:
+        if self._under_way is not None:
+            await asyncio.wrap_future(self._under_way)
+            self._under_way = None
+
+    async def _work(self, function: Callable[[], T]) -> T:
+        future = self._pool.submit(function)
+        self._under_way = future
+        return await asyncio.wrap_future(future)
+
+    def _store_batch(self, batch: list[bytes]) -> None:
+        # In a worker thread. Small pieces are joined, as each step takes the interpreter's lock anew.
+        is_fine = len(batch) * WORTH_JOINING_BYTES > sum(map(len, batch))
+        if self._writer is None:
+            self._writer = self._store.create()
+        for data in [b"".join(batch)] if is_fine else batch:
+            self._hasher.update(data)
+            if self._decoded is not None:
+                self._decoded.update(data)
+            self._writer.write(data)
+
+    def _commit(self, check: Callable[[Digests], None]) -> Digests:
+        self._store_batch(self._batch)
+        raw = self._hasher.hex_digests()
+        digests = Digests(raw, self._decoded.hex_digests() if self._decoded is not None else {})
+        check(digests)
+        if self._writer is not None:
+            self._writer.commit(raw["sha256"])
+        return digests

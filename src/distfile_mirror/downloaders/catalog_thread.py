@@ -1,0 +1,73 @@
+"""All calls of a downloader to the catalog, in one thread of their own: one connection, one writer, no waiting loop."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+import structlog
+from django.db import connections
+
+from distfile_mirror.errors import UnavailableError
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class CatalogThread:
+    """The thread. It remembers whether the database was away, to say so once and not with every call."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, "catalog")
+        self._pause = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+        self._executor.shutdown()
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Call ``function`` in the thread. Raises UnavailableError, logged if it is news, and what it raises else."""
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._executor, function)
+        except UnavailableError as error:
+            if not self._pause:
+                log.warning("the catalog is away; downloads go on, and are recorded later", error=str(error))
+            self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            raise
+        if self._pause:
+            log.info("the catalog is back")
+            self._pause = 0.0
+        return result
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before calling again: 0 while the database answers, longer with each failed call."""
+        return self._pause
+
+    async def patiently(self, function: Callable[[], T], stop: asyncio.Event) -> T | None:
+        """Call ``function`` until the database answers; return None if ``stop`` is set before."""
+        while not stop.is_set():
+            try:
+                return await self.call(function)
+            except UnavailableError:
+                await wait_for_event(stop, self._pause)
+        return None
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
+    """Return when ``event`` is set, or after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,47 @@
+"""Which leases are to be renewed now, and what progress is news. No I/O and no clock."""
+
+from collections.abc import Iterable, Mapping
+
+from distfile_mirror.catalog.queue import Progress
+from distfile_mirror.downloaders.blob_sink import Meter
+
+REPORT_SECONDS = 1.0
+_RENEWALS = 3
+
+
+class Leases:
+    """Remembers of each claimed row when its lease was renewed, and what progress was reported."""
+
+    def __init__(self, lease: float) -> None:
+        self._renew_after = lease / _RENEWALS
+        self._reported: dict[int, tuple[float, Progress]] = {}
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks."""
+        return min(REPORT_SECONDS, self._renew_after / 2)
+
+    def claimed(self, file_ids: Iterable[int], now: float) -> None:
+        """These rows were leased at ``now``."""
+        for file_id in file_ids:
+            self._reported[file_id] = now, Progress(0, None)
+
+    def finished(self, file_id: int) -> None:
+        """The row's lease is of no interest any more."""
+        self._reported.pop(file_id, None)
+
+    def due(self, active: Mapping[int, Meter], now: float) -> dict[int, Progress]:
+        """Return what to report at ``now``: what has moved, and what was not renewed for a third of the lease."""
+        found = {}
+        for file_id, (renewed_at, last) in self._reported.items():
+            meter = active.get(file_id)
+            at = Progress(meter.received_bytes, meter.total_bytes) if meter else last
+            if at != last or now - renewed_at >= self._renew_after:
+                found[file_id] = at
+        return found
+
+    def renewed(self, progress: Mapping[int, Progress], now: float) -> None:
+        """These were reported at ``now``; rows that finished meanwhile are ignored."""
+        for file_id, at in progress.items():
+            if file_id in self._reported:
+                self._reported[file_id] = now, at

@@ -1,0 +1,210 @@
+"""The loop of a downloader: claim -> fetch -> verify -> commit -> record, whatever kind of artifact it is.
+
+It dies of nothing that an upstream, the catalog or the blob store does. While the catalog is
+away, downloads go on and their outcomes are kept; what was claimed and not finished goes back.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from distfile_mirror.catalog.queue import Failed, Outcome, Progress, Released
+from distfile_mirror.downloaders.backlog import Backlog, Claimed
+from distfile_mirror.downloaders.blob_sink import Meter
+from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
+from distfile_mirror.downloaders.leases import Leases
+from distfile_mirror.downloaders.outcomes import judge, left_alone
+from distfile_mirror.downloaders.recorder import Recorder
+from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.errors import MirrorError, StorageError, UnavailableError
+
+C = TypeVar("C", bound=Claimed)
+
+log = structlog.get_logger()
+
+
+class Queue(Protocol[C]):
+    """What the loop needs of a queue in the catalog; the module catalog.queue is one."""
+
+    def claim(self, owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str]) -> list[C]:
+        """Claim rows that are due. Raises UnavailableError."""
+
+    def report(self, owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
+        """Write progress and renew leases. Raises UnavailableError."""
+
+    def record(self, owner: str, outcomes: Collection[Outcome]) -> None:
+        """Record outcomes. Raises UnavailableError, and nothing was recorded."""
+
+
+class DownloadLoop(Generic[C]):
+    """One downloader. ``fetch`` fetches a row, verifies, commits and returns its outcome, or raises a MirrorError."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        queue: Queue[C],
+        catalog: CatalogThread,
+        fetch: Callable[[C, Meter], Awaitable[Outcome]],
+        settings: LoopSettings,
+        stop: asyncio.Event,
+    ) -> None:
+        self._owner = owner
+        self._queue = queue
+        self._catalog = catalog
+        self._fetch = fetch
+        self._settings = settings
+        self._stop = stop
+        self._lease = timedelta(seconds=settings.lease)
+        self._backlog: Backlog[C] = Backlog(concurrency=settings.concurrency, per_host=settings.concurrency_per_host)
+        self._leases = Leases(settings.lease)
+        self._meters: dict[int, Meter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._recorder = Recorder(catalog, partial(queue.record, owner), self._wake.set)
+        self._claim_after = 0.0
+        self._excluded_when_dry: frozenset[str] = frozenset()
+        self._storage_failed_until = 0.0
+        self._chance = random.Random()  # noqa: S311 - spreads retries, protects nothing
+
+    async def run(self, *, watch: bool) -> Summary:
+        """Do all that is due now and return, or with ``watch`` go on until ``stop`` is set."""
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(self._recorder.run()), group.create_task(self._renew_leases())]
+            waker = group.create_task(self._wake_on_stop())
+            try:
+                await self._claim_and_start(group, watch=watch)
+                await self._wind_down()
+            finally:
+                for task in (*self._tasks, *background, waker):
+                    task.cancel()
+        return self._recorder.summary
+
+    async def _claim_and_start(self, group: asyncio.TaskGroup, *, watch: bool) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            if self._now() >= self._storage_failed_until:
+                self._start_waiting(group)
+                claimed = await self._claim()
+                if claimed:
+                    continue
+                if not watch and claimed == 0 and self._is_done():
+                    return
+            elif not watch and not self._tasks:
+                return  # the store is full or broken: no use in going on
+            await wait_for_event(self._wake, self._next_look())
+
+    def _is_done(self) -> bool:
+        return not self._tasks and not self._backlog.waiting() and self._recorder.idle
+
+    def _next_look(self) -> float:
+        now = self._now()
+        moments = [self._claim_after, self._storage_failed_until, *self._backlog.cooling(now).values()]
+        return min((moment - now for moment in moments if moment > now), default=self._settings.poll)
+
+    async def _claim(self) -> int | None:
+        """Claim what there is room for; return how many rows, or None if there was no reason to look."""
+        now = self._now()
+        room = self._backlog.room()
+        excluded = frozenset(self._backlog.full_hosts()) | self._backlog.cooling(now).keys()
+        is_idle = self._is_done() and not self._catalog.pause
+        again = now >= self._claim_after or bool(self._excluded_when_dry - excluded) or is_idle
+        if not room or not again:
+            return None
+        call = partial(self._queue.claim, self._owner, limit=room, lease=self._lease, excluded_hosts=excluded)
+        try:
+            claims = await self._catalog.call(call)
+        except UnavailableError:
+            self._claim_after = self._now() + self._catalog.pause
+            return None
+        is_dry = len(claims) < room
+        self._claim_after = self._now() + self._settings.poll if is_dry else 0.0
+        self._excluded_when_dry = excluded if is_dry else frozenset()
+        self._take(claims)
+        return len(claims)
+
+    def _take(self, claims: list[C]) -> None:
+        now = self._now()
+        cooling = self._backlog.cooling(now)
+        self._leases.claimed((claim.file_id for claim in claims), now)
+        self._backlog.add(claim for claim in claims if claim.host not in cooling)
+        for claim in claims:
+            if claim.host in cooling:
+                self._finish(claim, left_alone(claim, cooling[claim.host] - now))
+
+    def _start_waiting(self, group: asyncio.TaskGroup) -> None:
+        while claim := self._backlog.start_next():
+            self._meters[claim.file_id] = Meter()
+            task = group.create_task(self._run_one(claim))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run_one(self, claim: C) -> None:
+        try:
+            outcome = await self._fetch(claim, self._meters[claim.file_id])
+        except asyncio.CancelledError:
+            outcome = Released(claim.file_id)
+        except Exception as error:  # noqa: BLE001 - it is logged and recorded: one bad row must not end the loop
+            outcome = self._failed(claim, error)
+        del self._meters[claim.file_id]
+        self._backlog.finish(claim.host)
+        self._finish(claim, outcome)
+        self._wake.set()
+
+    def _failed(self, claim: C, error: Exception) -> Failed | Released:
+        judged = judge(claim, error, self._settings, self._chance)
+        outcome = judged.outcome
+        retry_in = None if outcome.retry_in is None else round(outcome.retry_in.total_seconds(), 3)
+        trace = None if isinstance(error, MirrorError) else error
+        log.warning("failed", uri=claim.uri, error=outcome.message, retry_in=retry_in, exc_info=trace)
+        now = self._now()
+        if isinstance(error, StorageError):
+            self._storage_failed_until = now + self._settings.storage_pause
+        if judged.host_pause:
+            for other in self._backlog.cool(claim.host, now + judged.host_pause):
+                self._finish(other, left_alone(other, judged.host_pause))
+        return outcome
+
+    def _finish(self, claim: C, outcome: Outcome) -> None:
+        self._leases.finished(claim.file_id)
+        self._recorder.add(outcome)
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._leases.interval)
+            now = self._now()
+            progress = self._leases.due(self._meters, now)
+            if not progress:
+                continue
+            try:
+                await self._catalog.call(partial(self._queue.report, self._owner, progress, lease=self._lease))
+            except UnavailableError:
+                await asyncio.sleep(self._catalog.pause)
+            except Exception:
+                log.exception("progress could not be reported")
+            else:
+                self._leases.renewed(progress, now)
+
+    async def _wind_down(self) -> None:
+        """Give back what has not begun, let the rest finish for a while, then give that back too."""
+        for claim in self._backlog.drain():
+            self._finish(claim, Released(claim.file_id))
+        if self._tasks:
+            _done, late = await asyncio.wait(self._tasks, timeout=self._settings.stop_grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self._recorder.flush(self._settings.stop_grace)
+
+    async def _wake_on_stop(self) -> None:
+        await self._stop.wait()
+        self._wake.set()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,101 @@
+"""Recording outcomes, many in one transaction: while one runs, the next ones gather.
+
+While the catalog is away they are kept, and recorded when it is back.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from distfile_mirror.catalog.queue import Failed, Outcome, Released
+from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
+from distfile_mirror.downloaders.settings import Summary
+from distfile_mirror.errors import UnavailableError
+
+MOST_AT_ONCE = 200
+
+log = structlog.get_logger()
+
+
+class Recorder:
+    """Takes outcomes and records them by ``record``; ``on_recorded`` is called when nothing is left to record."""
+
+    def __init__(
+        self,
+        catalog: CatalogThread,
+        record: Callable[[Collection[Outcome]], None],
+        on_recorded: Callable[[], None],
+    ) -> None:
+        self.summary = Summary()
+        self._catalog = catalog
+        self._record = record
+        self._on_recorded = on_recorded
+        self._outcomes: list[Outcome] = []
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether all is recorded."""
+        return self._idle.is_set()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an outcome, to be recorded at once if nothing else is being recorded."""
+        self._outcomes.append(outcome)
+        self.summary = _counted(self.summary, outcome)
+        self._idle.clear()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Record whatever comes, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._outcomes:
+                await self._record_some()
+            self._idle.set()
+            self._on_recorded()
+
+    async def flush(self, seconds: float) -> None:
+        """Return when all is recorded, or after so many seconds; the leases return then what is not."""
+        await wait_for_event(self._idle, seconds)
+        if not self.idle:
+            log.error(
+                "outcomes could not be recorded in time; their files will be fetched again", files=len(self._outcomes)
+            )
+
+    async def _record_some(self) -> None:
+        batch = self._outcomes[:MOST_AT_ONCE]
+        try:
+            await self._catalog.call(partial(self._record, batch))
+        except UnavailableError:
+            await asyncio.sleep(self._catalog.pause)
+            return
+        except Exception:
+            log.exception("outcomes cannot be recorded together; trying each by itself", files=len(batch))
+            await self._record_each(batch)
+        del self._outcomes[: len(batch)]
+
+    async def _record_each(self, batch: list[Outcome]) -> None:
+        """Record what can be recorded; a row that cannot is fetched again when its lease ends."""
+        for outcome in batch:
+            try:
+                await self._catalog.call(partial(self._record, [outcome]))
+            except Exception:
+                log.exception("an outcome cannot be recorded", file_id=outcome.file_id)
+
+
+def _counted(summary: Summary, outcome: Outcome) -> Summary:
+    match outcome:
+        case Failed(retry_in=None):
+            return replace(summary, failed=summary.failed + 1)
+        case Failed():
+            return replace(summary, to_be_retried=summary.to_be_retried + 1)
+        case Released():
+            return replace(summary, released=summary.released + 1)
+        case _:
+            return replace(summary, fetched=summary.fetched + 1)

@@ -1,0 +1,1 @@
+"""The only outbound traffic: asking upstreams for files, as hostile as they may be."""

@@ -1,0 +1,182 @@
+"""Fetching one file: redirects, resumes, limits. Bytes go into a sink exactly as they came.
+
+Only a 200 is a file, or a 206 that continues our own beginning of it. A body whose end cannot be
+told from a cut is accepted only where a checksum will tell. After a cut in the middle the
+original URI is asked again, since redirects may lead to addresses that expire.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from distfile_mirror.errors import PermanentFetchError, TransientFetchError
+from distfile_mirror.model.uris import parse_file_uri
+from distfile_mirror.upstream import resume
+from distfile_mirror.upstream.connections import Connections, give_back
+from distfile_mirror.upstream.redirects import next_hop
+from distfile_mirror.upstream.settings import Head, Received, Sink, UpstreamSettings
+from distfile_mirror.upstream.statuses import REDIRECTS, check_status, one_line
+
+RESUME_PAUSE_SECONDS = 0.2
+
+
+class _CutError(TransientFetchError):
+    """The body ended too early; what came of it is good."""
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """How far a fetch has come. ``furthest`` is the most that any attempt has received, in bytes."""
+
+    uri: str
+    sink: Sink
+    checked: bool
+    head: Head | None = None
+    received: int = 0
+    furthest: int = 0
+    asked_again: bool = False
+
+    @property
+    def partial(self) -> resume.Partial | None:
+        return resume.Partial(self.head, self.received) if self.head and self.received else None
+
+
+class Upstream:
+    """Fetches files from the Internet. Enter it as an asynchronous context inside the loop that uses it."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        self._settings = settings
+        self._connections = Connections(settings)
+
+    async def __aenter__(self) -> Self:
+        await self._connections.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connections.__aexit__(kind, error, trace)
+
+    async def fetch(self, uri: str, sink: Sink, *, checked: bool) -> Received:
+        """Fetch ``uri`` into ``sink``. ``checked``: the caller has a checksum to compare with.
+
+        Raises:
+            TransientFetchError: if it may work later.
+            PermanentFetchError: if it will not by itself.
+            StorageError: whatever the sink raises.
+        """
+        transfer = _Transfer(uri, sink, checked)
+        try:
+            async with asyncio.timeout(self._settings.total_timeout):
+                return await self._fetch(transfer)
+        except TimeoutError:
+            message = (
+                f"{uri} did not come within {self._settings.total_timeout:g} seconds ({transfer.received} bytes did)"
+            )
+            raise TransientFetchError(message) from None
+
+    async def _fetch(self, transfer: _Transfer) -> Received:
+        while True:
+            try:
+                return await self._attempt(transfer)
+            except _CutError:
+                if transfer.received <= transfer.furthest:
+                    raise
+                transfer.furthest = transfer.received
+            await asyncio.sleep(RESUME_PAUSE_SECONDS)
+
+    async def _attempt(self, transfer: _Transfer) -> Received:
+        """Ask once, and again without a range if the range was not answered as it should be."""
+        headers = resume.request_headers(transfer.partial)
+        head, response = await self._follow(transfer.uri, headers)
+        try:
+            step = resume.decide(transfer.partial if headers else None, head)
+            if step is not resume.Step.ASK_AGAIN:
+                return await self._receive(transfer, head, response, step)
+        finally:
+            give_back(response)
+        if transfer.asked_again:
+            raise TransientFetchError(f"{transfer.uri} was cut, and the upstream answers wrongly when asked to go on")
+        transfer.asked_again = True
+        transfer.received = 0
+        return await self._attempt(transfer)
+
+    async def _follow(self, uri: str, headers: dict[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
+        current = parse_file_uri(uri)
+        visited: list[str] = []
+        while True:
+            visited.append(str(current))
+            head, response = await self._connections.get(current, headers)
+            if head.status not in REDIRECTS:
+                return head, response
+            give_back(response)
+            current = next_hop(visited, current, head)
+
+    async def _receive(
+        self, transfer: _Transfer, head: Head, response: aiohttp.ClientResponse, step: resume.Step
+    ) -> Received:
+        if step is resume.Step.START:
+            check_status(head, transfer.uri, now=datetime.now(UTC))
+            self._check_framing(transfer, head)
+            transfer.head, transfer.received = head, 0
+            await transfer.sink.start(head)
+        await self._read_body(transfer, head, response)
+        assert transfer.head is not None  # noqa: S101 - set where the sink was started
+        return Received(transfer.head, transfer.received)
+
+    def _check_framing(self, transfer: _Transfer, head: Head) -> None:
+        length = head.content_length
+        if length is not None and length > self._settings.max_bytes:
+            raise PermanentFetchError(self._too_large(transfer.uri, f"it has {length} bytes"))
+        if head.headers.get("Transfer-Encoding") and not head.is_chunked:
+            coding = one_line(head.headers["Transfer-Encoding"])
+            raise PermanentFetchError(f"{transfer.uri} came with the transfer coding {coding}, which nobody asked for")
+        if head.ends_by_close and not transfer.checked:
+            raise PermanentFetchError(
+                f"{transfer.uri} came without saying how long it is, so a cut file could not be told from a whole one; "
+                "declare a checksum with it"
+            )
+
+    def _too_large(self, uri: str, found: str) -> str:
+        return f"{uri} is too large: {found}; at most {self._settings.max_bytes} are accepted (download_max_bytes)"
+
+    async def _read_body(self, transfer: _Transfer, head: Head, response: aiohttp.ClientResponse) -> None:
+        begin = transfer.received
+        try:
+            async with asyncio.timeout(self._settings.stall_timeout) as stall:
+                await self._pump(transfer, response.content, stall)
+        except aiohttp.ClientError as error:
+            raise _CutError(self._cut(transfer, one_line(str(error)))) from error
+        except TimeoutError:
+            limits = f"{self._settings.stall_bytes} bytes within {self._settings.stall_timeout:g} seconds"
+            raise TransientFetchError(self._cut(transfer, f"fewer than {limits} came")) from None
+        length = head.content_length
+        if length is not None and transfer.received - begin != length:
+            raise _CutError(self._cut(transfer, f"{length} bytes were announced"))
+        total = resume.total_bytes(head)
+        if total is not None and transfer.received < total:
+            raise _CutError(self._cut(transfer, f"the whole has {total} bytes"))
+
+    async def _pump(self, transfer: _Transfer, body: aiohttp.StreamReader, stall: asyncio.Timeout) -> None:
+        """Move the body into the sink; the time that the sink takes is not the upstream's."""
+        loop = asyncio.get_running_loop()
+        window = 0
+        while data := await body.readany():
+            transfer.received += len(data)
+            if transfer.received > self._settings.max_bytes:
+                raise PermanentFetchError(self._too_large(transfer.uri, f"{transfer.received} bytes came, and more"))
+            window += len(data)
+            full = transfer.sink.write(data)
+            if full:
+                stall.reschedule(None)
+                await transfer.sink.drain()
+            if full or window >= self._settings.stall_bytes:
+                window = 0
+                stall.reschedule(loop.time() + self._settings.stall_timeout)
+
+    def _cut(self, transfer: _Transfer, why: str) -> str:
+        return f"{transfer.uri} was cut after {transfer.received} bytes: {why}"

@@ -1,0 +1,208 @@
+"""What every blob store keeps to. A store is added by one more parameter of ``store``."""
+
+import errno
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from distfile_mirror.blobs.disk import DiskBlobStore
+from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError
+from distfile_mirror.errors import StorageFullError
+from tests.requirements import skip
+
+DATA = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(DATA).hexdigest()
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+
+WRITE_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from distfile_mirror.blobs.disk import DiskBlobStore
+store = DiskBlobStore(Path(sys.argv[1]))
+writer = store.create()
+writer.write(b"half of it")
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = DiskBlobStore(tmp_path / "blobs")
+    store.prepare()
+    return store
+
+
+@pytest.fixture
+def incoming(tmp_path):
+    return tmp_path / "blobs" / "incoming"
+
+
+def put(store, data=DATA):
+    writer = store.create()
+    writer.write(data)
+    digest = hashlib.sha256(data).hexdigest()
+    writer.commit(digest)
+    return digest
+
+
+def read(store, sha256):
+    with store.open(sha256) as blob:
+        return os.pread(blob.fd, blob.size + 1, 0)
+
+
+def test_committed_bytes_are_there(store, incoming):
+    writer = store.create()
+    writer.write(DATA[:1000])
+    writer.write(memoryview(DATA)[1000:])
+    assert not store.contains(SHA256)
+    writer.commit(SHA256)
+    writer.discard()  # nothing any more
+    assert store.contains(SHA256)
+    assert read(store, SHA256) == DATA
+    assert not list(incoming.iterdir())
+
+
+def test_empty_blob(store):
+    assert read(store, put(store, b"")) == b""
+    assert store.contains(EMPTY_SHA256)
+
+
+def test_prepare_twice(store):
+    put(store)
+    store.prepare()
+    assert read(store, SHA256) == DATA
+
+
+def test_discarded_bytes_are_gone(store, incoming):
+    writer = store.create()
+    writer.write(DATA)
+    writer.discard()
+    writer.discard()
+    assert not store.contains(SHA256)
+    assert not list(incoming.iterdir())
+    with pytest.raises(BlobMissingError):
+        store.open(SHA256)
+
+
+def test_restart_begins_anew(store):
+    writer = store.create()
+    writer.write(b"of another version" * 100_000)
+    writer.restart()
+    writer.write(DATA)
+    writer.commit(SHA256)
+    assert read(store, SHA256) == DATA
+    store.verify(SHA256)
+
+
+def test_a_blob_is_read_only(store, tmp_path):
+    put(store)
+    (path,) = list(tmp_path.rglob(SHA256))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+def test_the_same_bytes_are_kept_once(store, tmp_path):
+    put(store)
+    (first,) = tmp_path.rglob(SHA256)
+    inode = first.stat().st_ino
+    put(store)
+    (second,) = tmp_path.rglob(SHA256)
+    assert second.stat().st_ino == inode
+    assert read(store, SHA256) == DATA
+
+
+def test_an_open_blob_stays_readable(store, tmp_path):
+    put(store)
+    with store.open(SHA256) as blob:
+        (path,) = tmp_path.rglob(SHA256)
+        path.unlink()
+        assert os.pread(blob.fd, blob.size, 0) == DATA
+
+
+def test_digests(store):
+    put(store)
+    found = store.digests(SHA256, ["sha512", "md5"])
+    assert found == {
+        "sha512": hashlib.sha512(DATA).hexdigest(),
+        "sha256": SHA256,
+        "md5": hashlib.md5(DATA).hexdigest(),
+    }
+
+
+def test_corruption_is_found(store, tmp_path):
+    put(store)
+    store.verify(SHA256)
+    (path,) = tmp_path.rglob(SHA256)
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(5)
+        file.write(b"!")
+    with pytest.raises(BlobCorruptError, match=SHA256):
+        store.verify(SHA256)
+
+
+def test_missing(store):
+    with pytest.raises(BlobMissingError):
+        store.verify(SHA256)
+    store.check()
+
+
+@pytest.mark.parametrize("wrong", ["", "../../etc/passwd", SHA256.upper(), SHA256[:-1], SHA256 + "\n"])
+def test_only_digests_are_names(store, wrong):
+    with pytest.raises(ValueError):
+        store.open(wrong)
+
+
+def test_remove_abandoned_keeps_what_is_being_written(store):
+    writer = store.create()
+    writer.write(DATA)
+    assert store.remove_abandoned() == 0
+    writer.commit(SHA256)
+    assert read(store, SHA256) == DATA
+
+
+def test_remove_abandoned_removes_what_a_killed_process_left(store, incoming):
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE_AND_WAIT, incoming.parent], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "written\n"
+        assert store.remove_abandoned() == 0
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert store.remove_abandoned() == 1
+    assert not list(incoming.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        skip("mounting a small file system needs root")
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk):
+    store = DiskBlobStore(small_disk / "blobs")
+    store.prepare()
+    put(store)
+    writer = store.create()
+    with pytest.raises(StorageFullError, match="free some space") as caught:
+        writer.write(bytes(2_000_000))
+    assert caught.value.__cause__.errno == errno.ENOSPC
+    writer.discard()
+    assert read(store, SHA256) == DATA
+    store.verify(SHA256)
+    other = put(store, DATA[::-1])  # there is room again
+    assert read(store, other) == DATA[::-1]
