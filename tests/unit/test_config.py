@@ -1,0 +1,111 @@
+"""Settings from flags, environment and file, and everything that can be wrong with them at once."""
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from distfile_mirror.config import Config, ConfigurationError, load_config, to_environment
+from distfile_mirror.model.addresses import ConnectTo, ListenAddress
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("DISTFILE_MIRROR_"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_nothing_needs_to_be_configured():
+    config = load_config()
+    assert config.proxy_listen == ListenAddress("127.0.0.1", 3128)
+    assert config.admin_listen == ListenAddress("127.0.0.1", 8080)
+    assert config.effective_database_url == f"sqlite:///{Path('data').absolute()}/catalog.sqlite3"
+    assert config.effective_admin_url == "http://127.0.0.1:8080"
+    assert config.workers >= 1
+
+
+def test_flags_win_over_environment_over_file(tmp_path, environment):
+    file = tmp_path / "mirror.toml"
+    file.write_text('workers = 3\nproxy_listen = "127.0.0.1:1"\nadmin_listen = "127.0.0.1:2"\n')
+    environment.setenv("DISTFILE_MIRROR_PROXY_LISTEN", "127.0.0.1:10")
+    environment.setenv("DISTFILE_MIRROR_ADMIN_LISTEN", "127.0.0.1:20")
+    config = load_config({"admin_listen": "127.0.0.1:200", "data_dir": None}, file)
+    assert (config.workers, config.proxy_listen.port, config.admin_listen.port) == (3, 10, 200)
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/8,fd00::/8", "10.0.0.0/8 fd00::/8", "10.0.0.0/8, fd00::/8"])
+def test_lists_are_written_in_one_line_of_the_environment(environment, text):
+    environment.setenv("DISTFILE_MIRROR_ALLOW_NETWORK", text)
+    assert load_config().allow_network == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
+
+
+def test_connect_to_as_curl_has_it():
+    given = ["a.test:443:127.0.0.1:8443", "::[::1]:80", ":8080::"]
+    assert load_config({"connect_to": given}).connect_to == (
+        ConnectTo("a.test", 443, "127.0.0.1", 8443),
+        ConnectTo("", None, "[::1]", 80),
+        ConnectTo("", 8080, "", None),
+    )
+
+
+def test_every_mistake_is_in_the_one_message(tmp_path, environment):
+    file = tmp_path / "mirror.toml"
+    file.write_text('wrokers = 3\nlog_format = "yaml"\n')
+    environment.setenv("DISTFILE_MIRROR_PROXY_LISTEN", "nowhere")
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(
+            {"admin_listen": "0.0.0.0:80", "workers": "0", "allow_network": ["10.0.0.1/8"], "upstream_ca": "/nope"},
+            file,
+        )
+    message = str(caught.value)
+    for part in (
+        "wrokers: there is no such setting",
+        "log_format:",
+        "proxy_listen: 'nowhere' is not HOST:PORT",
+        "admin_listen: 0.0.0.0:80 can be reached by others",
+        "workers: Input should be greater than 0",
+        "allow_network: 10.0.0.1/8 has host bits set",
+        "upstream_ca: /nope is not a file",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize("content", ["workers = ", "\xff"])
+def test_a_file_that_is_not_toml(tmp_path, content):
+    file = tmp_path / "mirror.toml"
+    file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        load_config({}, file)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_config({}, tmp_path / "none.toml")
+
+
+def test_children_get_the_same_configuration(environment):
+    config = load_config(
+        {
+            "data_dir": "/srv/mirror",
+            "allow_network": ["10.0.0.0/8", "fd00::/8"],
+            "connect_to": ["a.test:443:127.0.0.1:8443", "::[::1]:80"],
+            "proxy_listen": "[::1]:3128",
+            "ca_passphrase": "open sesame",
+            "download_backoff": "0.5",
+        }
+    )
+    for name, value in to_environment(config).items():
+        environment.setenv(name, value)
+    assert load_config() == config
+
+
+def test_secrets_are_not_shown():
+    assert "sesame" not in repr(load_config({"ca_passphrase": "open sesame"}))
+
+
+def test_every_setting_is_explained():
+    assert all(field.description for field in Config.model_fields.values())
