@@ -41,8 +41,8 @@ def _networks(value: Any) -> Any:
     return tuple(_network(item) if isinstance(item, str) else item for item in _words(value))
 
 
-def _default_workers() -> int:
-    return min(len(os.sched_getaffinity(0)), MAX_WORKERS_BY_DEFAULT)
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 Listen = Annotated[ListenAddress, NoDecode, BeforeValidator(_listen)]
@@ -65,7 +65,9 @@ class Config(BaseSettings):
 
     proxy_listen: Listen = Field(ListenAddress("127.0.0.1", 3128), description="Where builds come: HOST:PORT.")
     proxy_url: str = Field("", description="The proxy's own address as clients write it; by default from proxy_listen.")
-    workers: Count = Field(default_factory=_default_workers, description="Proxy worker processes.")
+    workers: Count = Field(
+        default_factory=lambda: min(_cores(), MAX_WORKERS_BY_DEFAULT), description="Proxy worker processes."
+    )
     proxy_header_bytes: Bytes = Field(32_768, description="The longest request head, in bytes.")
     proxy_header_timeout: Seconds = Field(20, description="Seconds for a whole request head to arrive.")
     proxy_handshake_timeout: Seconds = Field(20, description="Seconds for a TLS handshake.")

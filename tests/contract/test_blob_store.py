@@ -116,6 +116,23 @@ def test_the_same_bytes_are_kept_once(store, tmp_path):
     assert read(store, SHA256) == DATA
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 40])
+def test_small_blobs_stored_together(store, incoming, count):
+    contents = {hashlib.sha256(data).hexdigest(): data for data in (b"%d" % number for number in range(count))}
+    store.store_together(contents)
+    store.store_together(contents)
+    assert {sha256: read(store, sha256) for sha256 in contents} == contents
+    for sha256 in contents:
+        store.verify(sha256)
+    assert list(incoming.iterdir()) == []
+
+
+def test_what_is_stored_together_is_read_only_too(store, tmp_path):
+    store.store_together({hashlib.sha256(data).hexdigest(): data for data in (b"a", b"b", b"c", b"d", b"e")})
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "blobs" / "sha256").glob("*/*")}
+    assert modes == {0o444}
+
+
 def test_an_open_blob_stays_readable(store, tmp_path):
     put(store)
     with store.open(SHA256) as blob:
@@ -191,6 +208,18 @@ def small_disk(tmp_path):
         skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing_of_what_is_stored_together(small_disk):
+    kept = put(small_disk, b"kept")
+    many = (number.to_bytes(2) * 25_000 for number in range(30))
+    contents = {hashlib.sha256(data).hexdigest(): data for data in many}
+    with pytest.raises(StorageFullError, match="full"):
+        small_disk.store_together(contents)
+    assert read(small_disk, kept) == b"kept"
+    for sha256 in contents:
+        if small_disk.contains(sha256):
+            small_disk.verify(sha256)
 
 
 def test_a_full_disk_loses_nothing(small_disk):

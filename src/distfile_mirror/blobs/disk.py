@@ -1,7 +1,8 @@
 """Blobs in a folder: ``sha256/ab/abcd…`` read-only, and ``incoming/`` for what is being written.
 
 The order that makes a blob permanent: write, fsync the file, rename it under its digest, fsync
-the folder. A process holds a lock (flock) on each file that it is writing, so what a dead one
+the folder. For many small ones at once the file system is flushed instead, once for all files and
+once for all folders (ADR 0008). A process holds a lock (flock) on each file that it is writing, so what a dead one
 left in ``incoming`` is told apart from what a living one is at, without asking who it was.
 """
 
@@ -10,16 +11,19 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from distfile_mirror.blobs.flushing import can_flush_file_system, flush_file_system
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob
 from distfile_mirror.errors import StorageError, StorageFullError
 from distfile_mirror.model.checksums import Hasher
 
 READ_ONLY = 0o444
 CHUNK_BYTES = 1 << 20
+# Fewer blobs than this are flushed one by one: what others write on the same disk is not waited for.
+WORTH_A_FLUSH = 4
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -56,6 +60,29 @@ class DiskBlobStore:
         """See BlobStore.create."""
         with _storage_errors(self._incoming):
             return DiskBlobWriter(self._path, *_create_locked(self._incoming))
+
+    def store_together(self, contents: Mapping[str, bytes]) -> None:
+        """See BlobStore.store_together."""
+        writers: dict[str, DiskBlobWriter] = {}
+        try:
+            for sha256, content in contents.items():
+                writers[sha256] = self.create()
+                writers[sha256].write(content)
+            if len(writers) < WORTH_A_FLUSH or not can_flush_file_system():
+                for sha256, writer in writers.items():
+                    writer.commit(sha256)
+            else:
+                self._commit_together(writers)
+        finally:
+            for writer in writers.values():
+                writer.discard()
+
+    def _commit_together(self, writers: Mapping[str, "DiskBlobWriter"]) -> None:
+        with _storage_errors(self._blobs):
+            flush_file_system(self._incoming)
+            for sha256, writer in writers.items():
+                writer.rename(sha256)
+            flush_file_system(self._blobs)
 
     def digests(self, sha256: str, algorithms: Iterable[str]) -> dict[str, str]:
         """See BlobStore.digests."""
@@ -120,14 +147,19 @@ class DiskBlobWriter:
         """See BlobWriter.commit."""
         final = self._final_path(sha256)
         with _storage_errors(final):
-            if not final.exists():  # the same bytes from elsewhere: the first copy stays
-                os.fchmod(self._fd, READ_ONLY)
-                os.fsync(self._fd)
-                _make_folder(final.parent)
-                self._path.rename(final)
+            os.fsync(self._fd)
+            self.rename(sha256)
             # Also for a copy that was there: its writer may not have come so far yet.
             _fsync_folder(final.parent)
         self.discard()
+
+    def rename(self, sha256: str) -> None:
+        """Give the bytes, which are on the disk by now, their name. Raises OSError."""
+        final = self._final_path(sha256)
+        if not final.exists():  # the same bytes from elsewhere: the first copy stays
+            os.fchmod(self._fd, READ_ONLY)
+            _make_folder(final.parent)
+            self._path.rename(final)
 
     def discard(self) -> None:
         """See BlobWriter.discard."""

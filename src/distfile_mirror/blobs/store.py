@@ -1,7 +1,7 @@
 """What the rest of the product knows of a blob store: a few verbs, and nothing of where bytes lie."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -80,6 +80,13 @@ class BlobStore(BlobReader, Protocol):
 
     def create(self) -> BlobWriter:
         """Begin a blob. Raises StorageError, StorageFullError."""
+
+    def store_together(self, contents: Mapping[str, bytes]) -> None:
+        """Store several small blobs, sha256 -> bytes, at the cost of about one; all are permanent on return.
+
+        Raises:
+            StorageError, StorageFullError: and any of them may be stored or not.
+        """
 
     def contains(self, sha256: str) -> bool:
         """Tell whether the blob is stored. Raises StorageError."""

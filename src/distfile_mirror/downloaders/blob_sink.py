@@ -1,6 +1,6 @@
 """From the network into the blob store: hashed and written in a worker thread while the next batch comes in.
 
-A small file costs one trip to a thread in all, at its end; a large one holds two batches in memory.
+A small file is hashed where it comes in and stored together with others; a large one holds two batches in memory.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from distfile_mirror.blobs.store import BlobStore, BlobWriter
 from distfile_mirror.downloaders.decoding import DecodedDigests
+from distfile_mirror.downloaders.small_blobs import SMALL_BYTES, SmallBlobs
 from distfile_mirror.downloaders.verify import Digests
 from distfile_mirror.model.checksums import Hasher
 from distfile_mirror.upstream.settings import Head
@@ -23,20 +24,32 @@ WORTH_JOINING_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Meter:
-    """How far a download is, in bytes, for whoever looks. ``total_bytes`` None where upstream does not say."""
+    """How far a download is, in bytes, for whoever looks. ``total_bytes`` None where upstream does not say.
+
+    ``on_transferred`` is called when all has come and only storing is left: the host is free for the next.
+    """
 
     received_bytes: int = 0
     total_bytes: int | None = None
+    on_transferred: Callable[[], None] = lambda: None
 
 
 class BlobSink:
     """An upstream Sink for one blob. ``expected_algorithms`` are hashed too; ``pool`` does the work that blocks."""
 
     def __init__(
-        self, store: BlobStore, pool: Executor, *, expected_algorithms: Iterable[str], max_bytes: int, meter: Meter
+        self,
+        store: BlobStore,
+        pool: Executor,
+        small_blobs: SmallBlobs,
+        *,
+        expected_algorithms: Iterable[str],
+        max_bytes: int,
+        meter: Meter,
     ) -> None:
         self._store = store
         self._pool = pool
+        self._small_blobs = small_blobs
         self._algorithms = tuple(expected_algorithms)
         self._max_bytes = max_bytes
         self._meter = meter
@@ -73,13 +86,23 @@ class BlobSink:
         self._under_way = self._pool.submit(self._store_batch, batch)
 
     async def finish(self, check: Callable[[Digests], None]) -> Digests:
-        """Commit the blob if ``check``, called in the worker, does not raise; return the digests.
+        """Commit the blob if ``check`` does not raise; return the digests.
 
         Raises:
             StorageError, and what ``check`` raises.
         """
         await self._settle()
+        if self._writer is None and self._batched <= SMALL_BYTES:
+            return await self._finish_small(check)
         return await self._work(lambda: self._commit(check))
+
+    async def _finish_small(self, check: Callable[[Digests], None]) -> Digests:
+        content = b"".join(self._batch)
+        self._hash(content)
+        digests = self._digests()
+        check(digests)
+        await self._small_blobs.commit(digests.raw["sha256"], content)
+        return digests
 
     def discard(self) -> None:
         """Forget what was not committed, as soon as the worker is done with it."""
@@ -108,16 +131,21 @@ class BlobSink:
         if self._writer is None:
             self._writer = self._store.create()
         for data in [b"".join(batch)] if is_fine else batch:
-            self._hasher.update(data)
-            if self._decoded is not None:
-                self._decoded.update(data)
+            self._hash(data)
             self._writer.write(data)
+
+    def _hash(self, data: bytes) -> None:
+        self._hasher.update(data)
+        if self._decoded is not None:
+            self._decoded.update(data)
+
+    def _digests(self) -> Digests:
+        return Digests(self._hasher.hex_digests(), self._decoded.hex_digests() if self._decoded is not None else {})
 
     def _commit(self, check: Callable[[Digests], None]) -> Digests:
         self._store_batch(self._batch)
-        raw = self._hasher.hex_digests()
-        digests = Digests(raw, self._decoded.hex_digests() if self._decoded is not None else {})
+        digests = self._digests()
         check(digests)
         if self._writer is not None:
-            self._writer.commit(raw["sha256"])
+            self._writer.commit(digests.raw["sha256"])
         return digests

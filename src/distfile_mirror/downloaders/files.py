@@ -17,6 +17,7 @@ from distfile_mirror.downloaders.loop import DownloadLoop
 from distfile_mirror.downloaders.owners import Owner, release_dead_owners
 from distfile_mirror.downloaders.replay import headers_to_replay
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.small_blobs import SmallBlobs
 from distfile_mirror.downloaders.verify import verify
 from distfile_mirror.errors import PermanentFetchError, StorageError, TransientFetchError
 from distfile_mirror.upstream.http import Upstream
@@ -67,6 +68,7 @@ class FileFetcher:
         self._upstream = upstream
         self._pool = pool
         self._max_bytes = max_bytes
+        self._small_blobs = SmallBlobs(store, pool)
 
     async def fetch(self, claim: queue.Claim, meter: Meter) -> queue.Fetched:
         """Fetch, verify and commit ``claim``; ``meter`` shows how far it is.
@@ -87,11 +89,17 @@ class FileFetcher:
     async def _fetch_from(self, uri: str, claim: queue.Claim, meter: Meter) -> queue.Fetched:
         begin = time.monotonic()
         sink = BlobSink(
-            self._store, self._pool, expected_algorithms=claim.expected, max_bytes=self._max_bytes, meter=meter
+            self._store,
+            self._pool,
+            self._small_blobs,
+            expected_algorithms=claim.expected,
+            max_bytes=self._max_bytes,
+            meter=meter,
         )
         try:
             received = await self._upstream.fetch(uri, sink, checked=bool(claim.expected))
             head, size = received.head, received.size
+            meter.on_transferred()
             digests = await sink.finish(partial(verify, claim.expected, uri=uri, head=head, size=size))
         finally:
             sink.discard()

@@ -64,6 +64,8 @@ class DownloadLoop(Generic[C]):
         self._backlog: Backlog[C] = Backlog(concurrency=settings.concurrency, per_host=settings.concurrency_per_host)
         self._leases = Leases(settings.lease)
         self._meters: dict[int, Meter] = {}
+        self._group: asyncio.TaskGroup
+        self._transferring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._recorder = Recorder(catalog, partial(queue.record, owner), self._wake.set)
@@ -75,21 +77,22 @@ class DownloadLoop(Generic[C]):
     async def run(self, *, watch: bool) -> Summary:
         """Do all that is due now and return, or with ``watch`` go on until ``stop`` is set."""
         async with asyncio.TaskGroup() as group:
+            self._group = group
             background = [group.create_task(self._recorder.run()), group.create_task(self._renew_leases())]
             waker = group.create_task(self._wake_on_stop())
             try:
-                await self._claim_and_start(group, watch=watch)
+                await self._claim_and_start(watch=watch)
                 await self._wind_down()
             finally:
                 for task in (*self._tasks, *background, waker):
                     task.cancel()
         return self._recorder.summary
 
-    async def _claim_and_start(self, group: asyncio.TaskGroup, *, watch: bool) -> None:
+    async def _claim_and_start(self, *, watch: bool) -> None:
         while not self._stop.is_set():
             self._wake.clear()
             if self._now() >= self._storage_failed_until:
-                self._start_waiting(group)
+                self._start_waiting()
                 claimed = await self._claim()
                 if claimed:
                     continue
@@ -137,10 +140,13 @@ class DownloadLoop(Generic[C]):
             if claim.host in cooling:
                 self._finish(claim, left_alone(claim, cooling[claim.host] - now))
 
-    def _start_waiting(self, group: asyncio.TaskGroup) -> None:
-        while claim := self._backlog.start_next():
-            self._meters[claim.file_id] = Meter()
-            task = group.create_task(self._run_one(claim))
+    def _start_waiting(self) -> None:
+        # What is being stored counts for no host, and must not pile up in memory.
+        most = 2 * self._settings.concurrency
+        while len(self._tasks) < most and (claim := self._backlog.start_next()):
+            self._meters[claim.file_id] = Meter(on_transferred=partial(self._transferred, claim))
+            self._transferring.add(claim.file_id)
+            task = self._group.create_task(self._run_one(claim))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -152,9 +158,23 @@ class DownloadLoop(Generic[C]):
         except Exception as error:  # noqa: BLE001 - it is logged and recorded: one bad row must not end the loop
             outcome = self._failed(claim, error)
         del self._meters[claim.file_id]
-        self._backlog.finish(claim.host)
+        self._transferred(claim)
         self._finish(claim, outcome)
-        self._wake.set()
+        self._go_on()
+
+    def _transferred(self, claim: C) -> None:
+        """Free the host for the next row; calling it again does nothing."""
+        if claim.file_id in self._transferring:
+            self._transferring.remove(claim.file_id)
+            self._backlog.finish(claim.host)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Start what waits, at once; the rest of the loop's work is woken only if there is any."""
+        if not self._stop.is_set() and self._now() >= self._storage_failed_until:
+            self._start_waiting()
+        if self._backlog.room() or not self._tasks:
+            self._wake.set()
 
     def _failed(self, claim: C, error: Exception) -> Failed | Released:
         judged = judge(claim, error, self._settings, self._chance)

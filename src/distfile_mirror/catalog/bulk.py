@@ -1,0 +1,53 @@
+"""Many rows in one statement, past the ORM: its bulk methods take ten times the processor's time for many columns."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import connection, models
+
+
+def update_rows(model: type[models.Model], changes: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+    """Write ``changes``, pairs of primary key and field name -> value, each to its own row."""
+    by_fields: dict[tuple[str, ...], list[list[Any]]] = defaultdict(list)
+    for key, values in changes:
+        by_fields[tuple(values)].append([*_prepared(model, values), key])
+    for names, rows in by_fields.items():
+        assignments = ", ".join(f"{_column(model, name)} = %s" for name in names)
+        _execute_many(f"UPDATE {model._meta.db_table} SET {assignments} WHERE id = %s", rows)  # noqa: S608, SLF001 - own names
+
+
+def insert_rows(model: type[models.Model], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add ``rows``, field name -> value, all with the same fields."""
+    prepared = [(tuple(values), _prepared(model, values)) for values in rows]
+    if prepared:
+        names = prepared[0][0]
+        columns = ", ".join(_column(model, name) for name in names)
+        marks = ", ".join(["%s"] * len(names))
+        statement = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608, SLF001 - own names
+        _execute_many(statement, [values for _names, values in prepared])
+
+
+def _prepared(model: type[models.Model], values: Mapping[str, Any]) -> list[Any]:
+    """Turn values into what the database takes; texts and numbers are that already."""
+    plain = {str, int, type(None)}
+    return [
+        value if type(value) in plain else _field(model, name).get_db_prep_save(value, connection)
+        for name, value in values.items()
+    ]
+
+
+def _execute_many(statement: str, rows: list[list[Any]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
+
+
+def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":
+    field: models.Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]  # noqa: SLF001 - documented
+    return field
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    column = _field(model, name).column
+    assert column is not None  # noqa: S101 - each of our fields has one
+    return column
