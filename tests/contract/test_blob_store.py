@@ -211,15 +211,18 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_loses_nothing_of_what_is_stored_together(small_disk):
-    kept = put(small_disk, b"kept")
+    store = DiskBlobStore(small_disk / "blobs")
+    store.prepare()
+    kept = put(store, b"kept")
     many = (number.to_bytes(2) * 25_000 for number in range(30))
     contents = {hashlib.sha256(data).hexdigest(): data for data in many}
     with pytest.raises(StorageFullError, match="full"):
-        small_disk.store_together(contents)
-    assert read(small_disk, kept) == b"kept"
+        store.store_together(contents)
+    assert read(store, kept) == b"kept"
+    assert not list((small_disk / "blobs" / "incoming").iterdir())
     for sha256 in contents:
-        if small_disk.contains(sha256):
-            small_disk.verify(sha256)
+        if store.contains(sha256):
+            store.verify(sha256)
 
 
 def test_a_full_disk_loses_nothing(small_disk):
