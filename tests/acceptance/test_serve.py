@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,35 @@ def test_blocking_and_unblocking_reach_the_proxy_within_seconds(mirror, upstream
     assert b"has a back door" in wait_for(451)
     mirror.run("unblock", uri)
     assert wait_for(200) == SMALL
+
+
+def health(mirror):
+    """Return the status and text of both ports' health."""
+    answers = []
+    for port in (mirror.proxy_port, mirror.admin_port):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.read().decode()))
+        connection.close()
+    return answers
+
+
+def test_health_is_told_by_both_ports(mirror):
+    assert [status for status, _ in health(mirror)] == [200, 200]
+    blobs = mirror.data / "blobs"
+    blobs.rename(mirror.data / "elsewhere")
+    for status, text in health(mirror):
+        assert status == 503
+        assert "blob" in text
+    (mirror.data / "elsewhere").rename(blobs)
+    with closing(sqlite3.connect(mirror.data / "catalog.sqlite3")) as catalog:
+        catalog.execute("ALTER TABLE catalog_revision RENAME TO hidden")
+        for status, text in health(mirror):
+            assert status == 503
+            assert "database" in text
+        catalog.execute("ALTER TABLE hidden RENAME TO catalog_revision")
+    assert [status for status, _ in health(mirror)] == [200, 200]
 
 
 def test_a_second_serve_on_the_same_data_is_refused(mirror):

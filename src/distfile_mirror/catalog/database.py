@@ -74,10 +74,13 @@ def available() -> Iterator[None]:
 
 
 def check() -> None:
-    """Return if the database answers. Raises UnavailableError."""
-    with available(), connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        cursor.fetchone()
+    """Return if the database answers from its tables. Raises UnavailableError."""
+    try:
+        with available(), connection.cursor() as cursor:
+            cursor.execute("SELECT value FROM catalog_revision")
+            cursor.fetchone()
+    except DatabaseError as error:
+        raise UnavailableError(f"the database cannot be read: {_first_line(error)}") from error
 
 
 def migrate() -> None:
