@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distfile_mirror.blobs.flushing import can_flush_file_system, flush_file_system
+from distfile_mirror.blobs.flushing import begin_write_back, can_flush_file_system, flush_file_system
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob
 from distfile_mirror.errors import StorageError, StorageFullError
 from distfile_mirror.model.checksums import Hasher
@@ -24,6 +24,8 @@ READ_ONLY = 0o444
 CHUNK_BYTES = 1 << 20
 # Fewer blobs than this are flushed one by one: what others write on the same disk is not waited for.
 WORTH_A_FLUSH = 4
+# A large blob goes to the disk while more of it comes, so that its fsync has little left to do.
+WRITE_BACK_BYTES = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -129,6 +131,7 @@ class DiskBlobWriter:
         self._final_path = final_path
         self._path = path
         self._fd = fd
+        self._unflushed = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """See BlobWriter.write."""
@@ -136,6 +139,10 @@ class DiskBlobWriter:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
+            self._unflushed += len(data)
+            if self._unflushed >= WRITE_BACK_BYTES:
+                self._unflushed = 0
+                begin_write_back(self._fd)
 
     def restart(self) -> None:
         """See BlobWriter.restart."""

@@ -4,14 +4,14 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distfile_mirror.authority import root
 from distfile_mirror.cli.server_commands import ConfigFile, DataDir, configured
-from distfile_mirror.config import Config
-from distfile_mirror.wiring.storage import ca_passphrase, open_authority
+
+if TYPE_CHECKING:
+    from distfile_mirror.config import Config
 
 app = typer.Typer(help="The certificate authority that signs what the proxy shows to clients.", no_args_is_help=True)
 
@@ -35,6 +35,9 @@ def init(
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key (PEM, RSA or EC).")] = None,
 ) -> None:
     """Make a CA, or adopt an existing one. DISTFILE_MIRROR_CA_PASSPHRASE encrypts (and decrypts) its key."""
+    from distfile_mirror.authority import root
+    from distfile_mirror.wiring.storage import ca_passphrase
+
     if (certificate is None) != (key is None):
         typer.echo("distfile-mirror: --certificate and --key go together", err=True)
         raise typer.Exit(2)
@@ -66,6 +69,9 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default standard output.")] = None,
 ) -> None:
     """Write the CA's certificate, never its key, in a form that clients take."""
+    from distfile_mirror.authority import root
+    from distfile_mirror.wiring.storage import open_authority
+
     authority = open_authority(configured(config_file, data_dir=data_dir))
     content = {
         ExportFormat.PEM: root.certificate_pem,
@@ -80,7 +86,10 @@ def export(
     sys.stdout.buffer.write(content)
 
 
-def _show(config: Config, *, as_json: bool) -> None:
+def _show(config: "Config", *, as_json: bool) -> None:
+    from distfile_mirror.authority import root
+    from distfile_mirror.wiring.storage import open_authority
+
     authority = open_authority(config)
     certificate = authority.certificate
     facts = {

@@ -1,20 +1,23 @@
-"""The commands that serve: all in one, each component alone, and the database's migration."""
+"""The commands that serve: all in one, each component alone, and the database's migration.
+
+What they run is imported when they run: a client command must not wait for a web framework.
+"""
 
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from distfile_mirror import __version__
-from distfile_mirror.config import Config, ConfigurationError, load_config
-from distfile_mirror.wiring import processes
-from distfile_mirror.wiring.logs import configure_logging
+
+if TYPE_CHECKING:
+    from distfile_mirror.config import Config
 
 READY_WITHIN_SECONDS = 30.0
 READY_POLL_SECONDS = 0.1
@@ -58,8 +61,11 @@ def register(app: typer.Typer) -> None:
     app.command()(migrate)
 
 
-def configured(file: Path | None, **flags: Any) -> Config:
+def configured(file: Path | None, **flags: Any) -> "Config":
     """Load the configuration and set logging up; exits with status 2 and every mistake."""
+    from distfile_mirror.config import ConfigurationError, load_config
+    from distfile_mirror.wiring.logs import configure_logging
+
     try:
         config = load_config(flags, file)
     except ConfigurationError as error:
@@ -81,6 +87,8 @@ def serve(
     upstream_ca: UpstreamCa = None,
 ) -> None:
     """Run everything on this machine: proxy, admin and downloader, with SQLite and a folder."""
+    from distfile_mirror.wiring import processes
+
     config = configured(
         config_file,
         data_dir=data_dir,
@@ -104,6 +112,8 @@ def web_proxy(
     worker: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve builds: the HTTP proxy."""
+    from distfile_mirror.wiring import processes
+
     config = configured(
         config_file, data_dir=data_dir, database_url=database_url, proxy_listen=proxy_listen, workers=workers
     )
@@ -121,6 +131,8 @@ def web_admin(
     inherited: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve people: the web UI and the REST API."""
+    from distfile_mirror.wiring import processes
+
     config = configured(config_file, data_dir=data_dir, database_url=database_url, admin_listen=admin_listen)
     processes.web_admin(config, inherited)
 
@@ -135,6 +147,8 @@ def cron_download_files(
     watch: Annotated[bool, typer.Option("--watch", help="Go on for ever, instead of doing what is due.")] = False,
 ) -> None:
     """Download declared files: what is due now, for cron, or with --watch whatever comes."""
+    from distfile_mirror.wiring import processes
+
     config = configured(
         config_file,
         data_dir=data_dir,
@@ -150,13 +164,17 @@ def cron_download_files(
 
 def migrate(config_file: ConfigFile = None, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database's schema to this release."""
+    from distfile_mirror.wiring import processes
+
     config = configured(config_file, data_dir=data_dir, database_url=database_url)
     processes.migrate(config)
     typer.echo("the database is of this release")
 
 
-def announce(config: Config) -> None:
+def announce(config: "Config") -> None:
     """Wait until everything answers, then say what is where and what to paste next."""
+    from rich.console import Console
+
     for url in (config.effective_proxy_url, config.effective_admin_url):
         _wait_until_healthy(url)
     ca_file = _shortest(config.ca_dir / "ca.pem")
@@ -175,8 +193,6 @@ def announce(config: Config) -> None:
 
 
 def _wait_until_healthy(url: str) -> None:
-    import time  # noqa: PLC0415
-
     until = time.monotonic() + READY_WITHIN_SECONDS
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < until:

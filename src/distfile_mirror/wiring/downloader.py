@@ -1,6 +1,7 @@
 """The downloader of files."""
 
 import asyncio
+import gc
 import signal
 
 from distfile_mirror.config import Config
@@ -12,6 +13,8 @@ from distfile_mirror.wiring.storage import open_blob_store
 
 def run(config: Config, *, watch: bool) -> Summary:
     """Download what is due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
+    # What is imported stays for ever: the collector need not look at it again and again.
+    gc.freeze()
     return asyncio.run(_run(config, watch=watch))
 
 

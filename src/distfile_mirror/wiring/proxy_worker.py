@@ -1,6 +1,7 @@
 """One worker of the web proxy."""
 
 import asyncio
+import gc
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ LOOKUP_THREADS = 4
 
 def run(config: Config, number: int) -> None:
     """Serve until SIGTERM or SIGINT. Django must be configured. Raises MirrorError, OSError."""
+    # What is imported stays for ever: the collector need not look at it again and again.
+    gc.freeze()
     asyncio.run(_run(config, number))
 
 
