@@ -7,7 +7,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-versi
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve check format lint types imports unit test soak bench lock clean
+.PHONY: help setup serve check format lint types imports unit test soak bench docs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,12 +41,12 @@ types: $(VENV)/.test
 	@$(BIN)/mypy
 
 imports: $(VENV)/.test
-	@$(BIN)/lint-imports --no-logo >/tmp/lint-imports.$$$$ 2>&1 || { cat /tmp/lint-imports.$$$$; rm -f /tmp/lint-imports.$$$$; exit 1; }; rm -f /tmp/lint-imports.$$$$
+	@told=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$told"; exit 1; }
 
 unit: $(VENV)/.test
 	@$(BIN)/pytest --quiet tests/unit
 
-test: $(VENV)/.test check ## every test, with real servers and clients
+test: format lint types imports ## every test, with real servers and clients
 	@$(BIN)/pytest -rs tests
 
 soak: $(VENV)/.test ## the long runs: crash tests at full length
@@ -54,6 +54,9 @@ soak: $(VENV)/.test ## the long runs: crash tests at full length
 
 bench: $(VENV)/.test ## speed as ratios to nginx and curl, into benchmarks/results.md
 	@$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.runtime ## write the generated parts of docs/ anew
+	@$(BIN)/python scripts/generate_docs.py
 
 lock: $(VENV)/.test ## compile requirements/*.txt anew (needs uv in .venv)
 	$(PIP) install uv

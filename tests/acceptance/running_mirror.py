@@ -46,9 +46,12 @@ def free_port():
 
 
 class RunningMirror:
-    """`serve` on a folder. ``upstream``: host -> port on loopback to which downloads are led instead."""
+    """`serve` on a folder. ``upstream``: host -> port on loopback to which downloads are led instead.
 
-    def __init__(self, folder, *, upstream_ca=None, upstream=(), flags=(), environment=()):
+    ``program``: another installation's `distfile-mirror`; ``cwd``: where it is started.
+    """
+
+    def __init__(self, folder, *, upstream_ca=None, upstream=(), flags=(), environment=(), program=PROGRAM, cwd=None):
         self.folder = folder
         self.data = folder / "data"
         self.proxy_port = free_port()
@@ -63,6 +66,8 @@ class RunningMirror:
             self._flags += ["--upstream-ca", str(upstream_ca)]
         for host, port in dict(upstream).items():
             self._flags += ["--connect-to", f"{host}::127.0.0.1:{port}"]
+        self._program = program
+        self._cwd = cwd
         self.process = None
 
     def __enter__(self):
@@ -73,10 +78,10 @@ class RunningMirror:
         self.stop()
 
     def start(self, *, wait=True):
-        command = [PROGRAM, "serve", "--data-dir", self.data, "--proxy-listen", f"127.0.0.1:{self.proxy_port}"]
+        command = [self._program, "serve", "--data-dir", self.data, "--proxy-listen", f"127.0.0.1:{self.proxy_port}"]
         command += ["--admin-listen", f"127.0.0.1:{self.admin_port}", *self._flags]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment, cwd=self._cwd)
         if wait:
             self.wait_until_up()
 
@@ -106,7 +111,7 @@ class RunningMirror:
     def run(self, *arguments, check=True, **options):
         """Run a client command; return the finished process."""
         done = subprocess.run(
-            [PROGRAM, *map(str, arguments), "--server", self.admin],
+            [self._program, *map(str, arguments), "--server", self.admin],
             capture_output=True,
             text=True,
             env=self._environment,

@@ -1,0 +1,158 @@
+"""Who copies the lines of README and docs, one after the other, gets through them, on a fresh clone."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+
+from tests.acceptance.pages import ROOT, Terminals, blocks
+from tests.requirements import skip
+from tests.upstream_server import UpstreamServer, file
+
+pytestmark = pytest.mark.timeout(900)
+
+RFC = b"HTTP Semantics\n" * 9_000
+FOO = b"foo\n"
+SAME = b"the same bytes\n"  # whose sha256 the page about failed downloads has
+UNREACHABLE = re.compile(r"Retrying|ConnectionError|Connection refused|timed out|name resolution", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone as a stranger has it, with what is not committed yet, after ``make setup``."""
+    folder = tmp_path_factory.mktemp("fresh") / "distfile-mirror"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder], check=True, stdin=subprocess.DEVNULL)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        target = folder / name
+        if (ROOT / name).exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+        else:
+            target.unlink(missing_ok=True)
+    # The environment of this process, since the way to the package index may be in it.
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={sys.executable}"],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    if done.returncode and UNREACHABLE.search(done.stderr):
+        skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def upstream_server(authority):
+    routes = {
+        "/rfc/rfc9110.txt": file(RFC, Content_Type="text/plain"),
+        "/foo-1.2.tar.gz": file(FOO),
+        "/bar-3.0.tar.gz": file(FOO),
+        "/typo-1.0.tar.gz": file(SAME),
+        "/old/moved-1.0.tar.gz": file(SAME),
+    }
+    return UpstreamServer(authority.server_context("www.rfc-editor.org", "example.org"), routes=routes)
+
+
+def terminals(folder, upstream, authority, **more):
+    led = dict.fromkeys(("www.rfc-editor.org", "example.org"), upstream.port)
+    return Terminals(folder, upstream=led, upstream_ca=authority.ca_file, **more)
+
+
+def test_readme(clone, authority):
+    serve, add, get, miss, checked, look, build = blocks("README.md")
+    with ExitStack() as going:
+        upstream = going.enter_context(upstream_server(authority))
+        make = {"MAKEFLAGS": f"PYTHON={sys.executable}"}
+        with terminals(clone, upstream, authority, server_environment=make) as terminal:
+            terminal.run(serve)
+            assert f"is present: 132 KiB, sha256 {hashlib.sha256(RFC).hexdigest()}" in terminal.run(add)
+            # Whatever happens upstream from now on is no concern of builds.
+            going.close()
+            terminal.run(get)
+            assert (clone / "rfc9110.txt").read_bytes() == RFC
+            told = terminal.run(miss)
+            assert "https://example.org/foo-1.2.tar.gz is not mirrored" in told
+            assert "distfile-mirror add --project PROJECT --reason WHY" in told
+            assert "is present" in terminal.run(checked)
+            told = terminal.run(look)
+            assert "firmware: reference for the update client" in told
+            assert "try: to see it work" in told
+            (clone / "rfc9110.txt").unlink()
+            terminal.run(build)
+            assert (clone / "rfc9110.txt").read_bytes() == RFC
+            assert "is up" in terminal.log()
+    assert [request.target for request in upstream.requests] == ["/rfc/rfc9110.txt"]
+
+
+class TestPages:
+    """Each page of docs/howto, and the reference of the REST API, in a folder of its own."""
+
+    @pytest.fixture
+    def upstream(self, authority):
+        with upstream_server(authority) as server:
+            yield server
+
+    @pytest.fixture
+    def terminal(self, clone, tmp_path, upstream, authority):
+        with terminals(tmp_path, upstream, authority, path=[clone / ".venv" / "bin"]) as running:
+            yield running
+
+    def test_run_a_build_through_it(self, terminal):
+        terminal.run("distfile-mirror serve")
+        told = [terminal.run(block) for block in blocks("docs/howto/run-a-build-through-it.md")]
+        fingerprints = [set(re.findall(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", text)) for text in told]
+        assert len(fingerprints[1]) == 1
+        assert "404 Not declared in Distfile Mirror" in told[3]
+        assert (terminal.folder / "foo-1.2.tar.gz").read_bytes() == FOO
+
+    def test_use_your_own_ca(self, terminal):
+        told = [terminal.run(block) for block in blocks("docs/howto/use-your-own-ca.md")]
+        assert "CN=Corporate CA" in told[1]
+        assert "ENCRYPTED" in (terminal.folder / "data" / "ca" / "ca.key").read_text()
+        assert "BEGIN CERTIFICATE" in (terminal.folder / "mirror-ca.pem").read_text()
+
+    def test_run_the_components_apart(self, terminal):
+        told = [terminal.run(block) for block in blocks("docs/howto/run-the-components-apart.md")]
+        assert any('"fetched": 1' in text for text in told)
+        got = terminal.run(
+            "curl -sS --proxy http://127.0.0.1:3128 --cacert data/ca/ca.pem https://example.org/foo-1.2.tar.gz"
+        )
+        assert got.encode() == FOO
+
+    def test_when_a_download_fails(self, terminal, upstream):
+        terminal.run("distfile-mirror serve")
+        names = ("moved-1.0", "late-2.0")
+        uris = " ".join(f"https://example.org/{name}.tar.gz" for name in names)
+        say_why = "--project firmware --reason tests --wait"
+        terminal.run(f"distfile-mirror add {uris} {say_why} || true")
+        terminal.run(f"distfile-mirror add https://example.org/typo-1.0.tar.gz --checksum {'0' * 64} {say_why} || true")
+        upstream.routes["/late-2.0.tar.gz"] = file(FOO)
+        told = [terminal.run(block) for block in blocks("docs/howto/when-a-download-fails.md")]
+        assert told[0].count("failed") == 3
+        assert "404" in told[1]
+        assert [text.count("is present") for text in told[2:]] == [1, 1, 1]
+
+    def test_rest_api(self, terminal):
+        terminal.run("distfile-mirror serve")
+        told = [terminal.run(block) for block in blocks("docs/reference/rest-api.md")]
+        assert '"openapi"' in (terminal.folder / "openapi.json").read_text()
+        assert '"errors": [{"field": "uri"' in told[-1]
+
+    def test_none_is_left_out(self):
+        """A new page gets a test of its own here."""
+        tested = {f"{name.removeprefix('test_').replace('_', '-')}.md" for name in dir(type(self))}
+        assert {path.name for path in (ROOT / "docs" / "howto").glob("*.md")} <= tested
