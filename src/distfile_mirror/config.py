@@ -60,7 +60,9 @@ class Config(BaseSettings):
     database_url: str = Field("", description="sqlite:///PATH; by default DATA/catalog.sqlite3.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="console, json, or auto: by terminal.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least that is logged.")
-    ca_passphrase: SecretStr | None = Field(None, description="Decrypts the CA key, if it is encrypted.")
+    ca_passphrase: SecretStr | None = Field(
+        None, description="Encrypts the CA key when it is made or adopted, and decrypts it."
+    )
     stop_grace: Seconds = Field(10, description="Seconds that work under way gets to finish when stopping.")
 
     proxy_listen: Listen = Field(ListenAddress("127.0.0.1", 3128), description="Where builds come: HOST:PORT.")

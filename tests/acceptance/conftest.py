@@ -1,9 +1,18 @@
 """What acceptance tests share: an upstream with a CA of its own, and the product running on it."""
 
+import resource
+
 import pytest
 
 from tests.acceptance.running_mirror import RunningMirror
 from tests.upstream_server import TestAuthority, UpstreamServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _many_connections():
+    """Let the tests, which are thousands of clients, have as many file descriptors as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture(scope="module")

@@ -110,10 +110,12 @@ def test_blocking_and_unblocking_reach_the_proxy_within_seconds(mirror, upstream
 
     def wait_for(status):
         until = time.monotonic() + 5
-        while ask()[0] != status:
+        while True:
+            found, content = ask()
+            if found == status:
+                return content
             assert time.monotonic() < until
             time.sleep(0.1)
-        return ask()[1]
 
     assert wait_for(200) == SMALL
     mirror.run("block", uri, "--reason", "has a back door")
@@ -163,6 +165,21 @@ def test_a_port_in_use_is_told(mirror, tmp_path):
     )
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{mirror.proxy_port}" in done.stderr
+
+
+def test_downloads_through_the_mirror_itself_are_refused(tmp_path):
+    port = free_port()
+    done = run("serve", "--proxy-listen", f"127.0.0.1:{port}", cwd=tmp_path, https_proxy=f"http://localhost:{port}/")
+    assert done.returncode == 1
+    assert f"https_proxy is http://localhost:{port}/, which is this mirror" in done.stderr
+
+
+def test_a_worker_takes_all_descriptors_that_it_may_have(mirror):
+    for pid in mirror.descendants():
+        if b"--worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            soft, hard = re.search(r"Max open files +(\S+) +(\S+)", limits).groups()
+            assert soft == hard
 
 
 def test_a_wrong_configuration_lists_every_mistake(tmp_path):

@@ -176,7 +176,7 @@ def _refuse_contradiction(file: File, digests: dict[str, str], declared: dict[st
         source = "the stored bytes have" if algorithm in digests else "it was declared with"
         advice = "what is stored is never replaced" if file.sha256 else "if that one is wrong, amend the file"
         message = (
-            f"{file.uri} contradicts this declaration: {source} {algorithm}:{known[0]}, "
+            f"this contradicts what is known of the file: {source} {algorithm}:{known[0]}, "
             f"now declared is {algorithm}:{digest}; {advice}"
         )
         raise ConflictError(message)

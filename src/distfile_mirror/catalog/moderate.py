@@ -52,6 +52,9 @@ def retry(file_id: int, *, actor: str) -> File:
     with transaction.atomic():
         file = _locked(file_id)
         before = {"state": file.state, "message": file.message}
+        if file.state != State.FAILED:
+            message = f"{file.uri} is {file.state}; only what has failed can be tried again"
+            raise ConflictError(message)
         make_pending(file)
         file.save()
         audit.file_event(actor, "retried", file, before, {"state": file.state}).save()

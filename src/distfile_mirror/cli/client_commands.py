@@ -55,7 +55,8 @@ def register(app: typer.Typer) -> None:
 
 def add(
     uris: Annotated[
-        list[str], typer.Argument(metavar="URI...", help="What to declare; - reads lines of URI [checksum].")
+        list[str],
+        typer.Argument(metavar="URI...", help="What to declare; - reads lines: a URI, and its checksum if known."),
     ],
     *,
     project: Annotated[str, typer.Option(help="What uses it.")],

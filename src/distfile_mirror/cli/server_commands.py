@@ -28,17 +28,21 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", envvar="DISTFILE_MIRROR_CONFIG", metavar="FILE", help="TOML file with settings."),
 ]
-DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="DIR", help="Database, blobs and CA.  [data]")]
+DataDir = Annotated[
+    str | None, typer.Option("--data-dir", metavar="DIR", help="Database, blobs and CA (default: data).")
+]
 DatabaseUrl = Annotated[
-    str | None, typer.Option("--database-url", metavar="URL", help="sqlite:///PATH.  [DATA/catalog.sqlite3]")
+    str | None, typer.Option("--database-url", metavar="URL", help="sqlite:///PATH (default: DATA/catalog.sqlite3).")
 ]
 ProxyListen = Annotated[
-    str | None, typer.Option("--proxy-listen", metavar="HOST:PORT", help="Where builds come.  [127.0.0.1:3128]")
+    str | None, typer.Option("--proxy-listen", metavar="HOST:PORT", help="Where builds come (default: 127.0.0.1:3128).")
 ]
 AdminListen = Annotated[
-    str | None, typer.Option("--admin-listen", metavar="HOST:PORT", help="Where people come.  [127.0.0.1:8080]")
+    str | None, typer.Option("--admin-listen", metavar="HOST:PORT", help="Where people come (default: 127.0.0.1:8080).")
 ]
-Workers = Annotated[str | None, typer.Option("--workers", metavar="N", help="Proxy processes.  [cores, at most 4]")]
+Workers = Annotated[
+    str | None, typer.Option("--workers", metavar="N", help="Proxy processes (default: one a core, at most 4).")
+]
 AllowNetwork = Annotated[
     list[str] | None,
     typer.Option("--allow-network", metavar="CIDR", help="Let downloads reach a private network; repeatable."),

@@ -9,7 +9,34 @@ from distfile_mirror.model.uris import MAX_PORT, normalise_host
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# The IPv6 networks that carry an IPv4 address inside: what counts is the address that is reached.
+# From the IANA registries of special-purpose addresses (RFC 6890), not from the ipaddress module: what that
+# calls global differs between patch releases of Python, and a guard must not.
+_SPECIAL_V4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+        ),
+    )
+)
+# All of IPv6 that is on the Internet is in here, less what is special in it.
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_V6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+# These carry an IPv4 address inside: what counts is the address that is reached.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -85,7 +112,9 @@ def is_special(address: IPAddress, allowed: Iterable[IPNetwork]) -> bool:
     inner = _inner(address)
     if inner is not None:
         return is_special(inner, allowed)
-    return not address.is_global or address.is_multicast
+    if isinstance(address, ipaddress.IPv4Address):
+        return any(address in network for network in _SPECIAL_V4)
+    return address not in _GLOBAL_V6 or any(address in network for network in _SPECIAL_V6)
 
 
 def _inner(address: IPAddress) -> ipaddress.IPv4Address | None:

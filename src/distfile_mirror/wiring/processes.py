@@ -16,6 +16,7 @@ from distfile_mirror.catalog import database
 from distfile_mirror.config import Config, ConfigurationError, to_environment
 from distfile_mirror.proxy.counters import remove_counters
 from distfile_mirror.supervisor import Child
+from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors
 from distfile_mirror.wiring.sockets import address_of, listening, reserved
 from distfile_mirror.wiring.storage import ca_passphrase, make_data_dir, open_authority
 
@@ -35,6 +36,7 @@ def serve(config: Config, announce: Callable[[Config], None]) -> None:
     Raises:
         MirrorError: saying what is in the way.
     """
+    refuse_own_proxy(config)
     with ExitStack() as stack:
         stack.enter_context(_sole_use(config))
         _prepare(config)
@@ -65,6 +67,7 @@ def web_proxy(config: Config) -> None:
 def proxy_worker(config: Config, number: int) -> None:
     """Be a worker of the proxy. Raises MirrorError, OSError."""
     supervisor.end_with_supervisor()
+    take_descriptors()
     database.configure(config.effective_database_url)
     from distfile_mirror.wiring import proxy_worker as process
 
@@ -82,6 +85,8 @@ def web_admin(config: Config, inherited: int | None) -> None:
 def download_files(config: Config, *, watch: bool) -> dict[str, int]:
     """Download files; return how many ended how. Raises MirrorError, OSError."""
     supervisor.end_with_supervisor()
+    take_descriptors()
+    refuse_own_proxy(config)
     database.configure(config.effective_database_url)
     database.check_schema()
     from distfile_mirror.wiring import downloader as process

@@ -199,9 +199,9 @@ def test_a_download_shows_how_far_it_is_and_looks_again(client):
 
 def test_a_file_that_waits_says_until_when(client):
     file = fetching()
-    queue.record(OWNER, [queue.Failed(file.pk, "the connection was reset.", 10 * LEASE)])
+    queue.record(OWNER, [queue.Failed(file.pk, "the connection was reset", 10 * LEASE)])
     page = text(client.get(f"/files/{file.pk}"))
-    assert "The connection was reset." in page
+    assert "the connection was reset. The next attempt is" in page
     assert "in 9 minutes" in page
     assert 'content="15"' in page
 
@@ -215,7 +215,7 @@ def test_a_failed_file_is_tried_again(client):
     assert "Try again" in text(client.get(f"/files/{file.pk}"))
     assert client.post(f"/files/{file.pk}/retry").headers["Location"] == f"/files/{file.pk}"
     assert fresh(file).state == "pending"
-    assert "cannot become" in text(client.post(f"/files/{file.pk}/retry"), 409)
+    assert "only what has failed" in text(client.post(f"/files/{file.pk}/retry"), 409)
 
 
 def test_a_failed_file_is_amended(client):

@@ -236,7 +236,7 @@ def test_retry_block_unblock_amend(run):
     file = failed(checksums=[OTHER_SHA256])
     assert "is pending" in run("retry", URI).stdout
     again = run("retry", file.pk)
-    assert (again.exit_code, again.stderr.count("cannot become")) == (1, 1)
+    assert (again.exit_code, again.stderr.count("only what has failed")) == (1, 1)
     assert json.loads(run("amend", URI, "--checksum", CHECKSUM, "--json").stdout)["checksums"] == [CHECKSUM]
     other = present("https://example.org/b")
     assert "is blocked: malicious" in run("block", other.pk, "--reason", "malicious").stdout

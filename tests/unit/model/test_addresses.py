@@ -13,7 +13,7 @@ from distfile_mirror.model.addresses import ConnectTo, is_special, parse_connect
         "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.1.1", "192.0.2.1",
         "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%1", "fc00::1",
         "ff02::1", "2001:db8::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1",
-        "2002:7f00:1::", "2002:a00:1::1",
+        "2002:7f00:1::", "2002:a00:1::1", "2001::1", "3fff::1", "5f00::1", "100::1", "64:ff9b:1::1", "192.88.99.1",
     ],
 )  # fmt: skip
 def test_special(text):
@@ -39,13 +39,20 @@ def test_an_ipv4_address_is_as_special_inside_ipv6(address):
         assert is_special(ipaddress.ip_address(inside), ()) == is_special(address, ())
 
 
-@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+@given(st.ip_addresses(v=4))
 def test_what_is_not_special_is_global(address):
     if not is_special(address, ()):
-        assert not (address.is_private)
-        assert not (address.is_loopback)
-        assert not (address.is_link_local)
-        assert not (address.is_unspecified)
+        assert address.is_global
+        assert not address.is_multicast
+
+
+@given(st.ip_addresses(v=6))
+def test_what_is_not_special_of_ipv6_is_global_or_carries_what_is(address):
+    if not is_special(address, ()):
+        inside = address.ipv4_mapped or address.sixtofour
+        if inside is None and address not in ipaddress.ip_network("64:ff9b::/96"):
+            assert address.is_global
+        assert inside is None or inside.is_global
 
 
 def test_listen_address():

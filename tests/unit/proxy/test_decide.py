@@ -123,7 +123,7 @@ def test_any_target_is_decided_on(target, host, channel):
 
 
 PATH = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x2FF, exclude_characters="#?\x7f"), max_size=30).filter(
-    lambda text: not any("\x7f" <= character <= "\x9f" for character in text)
+    lambda text: not any("\x7f" <= character <= "\x9f" or character.isspace() for character in text)
 )
 
 
