@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
@@ -42,6 +43,7 @@ def _execute_many(statement: str, rows: list[list[Any]]) -> None:
         cursor.executemany(statement, rows)
 
 
+@cache
 def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":
     field: models.Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]  # noqa: SLF001 - documented
     return field

@@ -55,9 +55,9 @@ class Backlog(Generic[C]):
         return [claim for claims in self._waiting.values() for claim in claims]
 
     def room(self) -> int:
-        """Return how many rows are worth claiming now; 0 until the backlog is half empty, to claim many at once."""
+        """Return how many rows are worth claiming now; 0 until most of the backlog is gone, to claim many at once."""
         counted = sum(min(len(claims), 2 * self._per_host) for claims in self._waiting.values())
-        return 0 if counted > self._concurrency else 2 * self._concurrency - counted
+        return 0 if counted > self._concurrency else 4 * self._concurrency - counted
 
     def add(self, claims: Iterable[C]) -> None:
         """Let ``claims`` wait."""

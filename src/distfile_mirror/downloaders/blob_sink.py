@@ -56,7 +56,7 @@ class BlobSink:
         self._batch: list[bytes] = []
         self._batched = 0
         self._writer: BlobWriter | None = None
-        self._hasher = Hasher()
+        self._hasher: Hasher
         self._decoded: DecodedDigests | None = None
         self._under_way: Future[Any] | None = None
 

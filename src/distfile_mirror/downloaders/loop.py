@@ -65,6 +65,9 @@ class DownloadLoop(Generic[C]):
         self._leases = Leases(settings.lease)
         self._meters: dict[int, Meter] = {}
         self._group: asyncio.TaskGroup
+        self._loop: asyncio.AbstractEventLoop
+        # What is being stored counts for no host, and must not pile up in memory.
+        self._most_tasks = 2 * settings.concurrency
         self._transferring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -78,6 +81,7 @@ class DownloadLoop(Generic[C]):
         """Do all that is due now and return, or with ``watch`` go on until ``stop`` is set."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            self._loop = asyncio.get_running_loop()
             background = [group.create_task(self._recorder.run()), group.create_task(self._renew_leases())]
             waker = group.create_task(self._wake_on_stop())
             try:
@@ -141,14 +145,18 @@ class DownloadLoop(Generic[C]):
                 self._finish(claim, left_alone(claim, cooling[claim.host] - now))
 
     def _start_waiting(self) -> None:
-        # What is being stored counts for no host, and must not pile up in memory.
-        most = 2 * self._settings.concurrency
-        while len(self._tasks) < most and (claim := self._backlog.start_next()):
+        while len(self._tasks) < self._most_tasks and (claim := self._backlog.start_next()):
             self._meters[claim.file_id] = Meter(on_transferred=partial(self._transferred, claim))
             self._transferring.add(claim.file_id)
             task = self._group.create_task(self._run_one(claim))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        was_full = len(self._tasks) >= self._most_tasks
+        self._tasks.discard(task)
+        if was_full or not self._tasks:
+            self._go_on()
 
     async def _run_one(self, claim: C) -> None:
         try:
@@ -160,7 +168,6 @@ class DownloadLoop(Generic[C]):
         del self._meters[claim.file_id]
         self._transferred(claim)
         self._finish(claim, outcome)
-        self._go_on()
 
     def _transferred(self, claim: C) -> None:
         """Free the host for the next row; calling it again does nothing."""
@@ -227,4 +234,4 @@ class DownloadLoop(Generic[C]):
         self._wake.set()
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()

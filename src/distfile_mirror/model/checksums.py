@@ -127,8 +127,9 @@ class Hasher:
     """Several digests of one stream, each byte hashed once per algorithm; always with sha256."""
 
     def __init__(self, algorithms: Iterable[str] = ()) -> None:
+        # By attribute: hashlib.new looks each name up in OpenSSL anew.
         names = {"sha256", *algorithms}
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+        self._hashes = {name: getattr(hashlib, name)(usedforsecurity=False) for name in names}
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes of the stream."""

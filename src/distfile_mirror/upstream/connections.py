@@ -113,20 +113,17 @@ class Connections:
     async def get(self, uri: FileUri, headers: Mapping[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
         """Ask for ``uri`` and return when the head of the answer is there; redirects are not followed.
 
-        The caller closes the response.
+        The caller closes the response, and says how long this may take: only connecting has a limit of its own.
 
         Raises:
             TransientFetchError: if no answer comes.
             PermanentFetchError: if it cannot come: a special address, a certificate that is not trusted.
         """
         route = find_route(uri, self._settings.connect_to, self._proxies)
-        # The connection has a limit of its own; a head that comes too slowly is a stall.
-        patience = self._settings.connect_timeout + self._settings.stall_timeout
         try:
-            async with asyncio.timeout(patience):
-                if route.proxy:
-                    await self._check_proxied(uri)
-                response = await self._send(route, headers)
+            if route.proxy:
+                await self._check_proxied(uri)
+            response = await self._send(route, headers)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise connection_fault(uri, error, self._settings, proxy=route.proxy) from error
         return Head(response.status, response.reason or "", response.headers, str(uri)), response

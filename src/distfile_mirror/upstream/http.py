@@ -6,7 +6,7 @@ original URI is asked again, since redirects may lead to addresses that expire.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -14,9 +14,10 @@ from typing import Self
 import aiohttp
 
 from distfile_mirror.errors import PermanentFetchError, TransientFetchError
-from distfile_mirror.model.uris import parse_file_uri
+from distfile_mirror.model.uris import FileUri, parse_file_uri
 from distfile_mirror.upstream import resume
 from distfile_mirror.upstream.connections import Connections, give_back
+from distfile_mirror.upstream.patience import Patience, Phase
 from distfile_mirror.upstream.redirects import next_hop
 from distfile_mirror.upstream.settings import Head, Received, Sink, UpstreamSettings
 from distfile_mirror.upstream.statuses import REDIRECTS, check_status, one_line
@@ -39,6 +40,8 @@ class _Transfer:
     received: int = 0
     furthest: int = 0
     asked_again: bool = False
+    asked: FileUri = field(init=False)
+    patience: Patience = field(init=False)
 
     @property
     def partial(self) -> resume.Partial | None:
@@ -71,13 +74,26 @@ class Upstream:
         """
         transfer = _Transfer(uri, sink, checked)
         try:
-            async with asyncio.timeout(self._settings.total_timeout):
+            async with asyncio.timeout(self._settings.total_timeout) as clock:
+                transfer.patience = Patience(clock)
                 return await self._fetch(transfer)
         except TimeoutError:
-            message = (
-                f"{uri} did not come within {self._settings.total_timeout:g} seconds ({transfer.received} bytes did)"
-            )
-            raise TransientFetchError(message) from None
+            raise TransientFetchError(self._too_slow(transfer)) from None
+
+    def _too_slow(self, transfer: _Transfer) -> str:
+        phase = transfer.patience.exhausted
+        if phase is Phase.HEAD:
+            return f"{transfer.asked}: {transfer.asked.authority.host} did not answer within {self._head_patience:g} s"
+        if phase is Phase.BODY:
+            limits = f"{self._settings.stall_bytes} bytes within {self._settings.stall_timeout:g} seconds"
+            return self._cut(transfer, f"fewer than {limits} came")
+        seconds = f"{self._settings.total_timeout:g} seconds"
+        return f"{transfer.uri} did not come within {seconds} ({transfer.received} bytes did)"
+
+    @property
+    def _head_patience(self) -> float:
+        """Seconds for the head of an answer: connecting has a limit of its own, and then it is a stall."""
+        return self._settings.connect_timeout + self._settings.stall_timeout
 
     async def _fetch(self, transfer: _Transfer) -> Received:
         while True:
@@ -92,7 +108,7 @@ class Upstream:
     async def _attempt(self, transfer: _Transfer) -> Received:
         """Ask once, and again without a range if the range was not answered as it should be."""
         headers = resume.request_headers(transfer.partial)
-        head, response = await self._follow(transfer.uri, headers)
+        head, response = await self._follow(transfer, headers)
         try:
             step = resume.decide(transfer.partial if headers else None, head)
             if step is not resume.Step.ASK_AGAIN:
@@ -105,11 +121,13 @@ class Upstream:
         transfer.received = 0
         return await self._attempt(transfer)
 
-    async def _follow(self, uri: str, headers: dict[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
-        current = parse_file_uri(uri)
+    async def _follow(self, transfer: _Transfer, headers: dict[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
+        current = parse_file_uri(transfer.uri)
         visited: list[str] = []
         while True:
             visited.append(str(current))
+            transfer.asked = current
+            transfer.patience.allow(self._head_patience, Phase.HEAD)
             head, response = await self._connections.get(current, headers)
             if head.status not in REDIRECTS:
                 return head, response
@@ -147,13 +165,10 @@ class Upstream:
     async def _read_body(self, transfer: _Transfer, head: Head, response: aiohttp.ClientResponse) -> None:
         begin = transfer.received
         try:
-            async with asyncio.timeout(self._settings.stall_timeout) as stall:
-                await self._pump(transfer, response.content, stall)
+            await self._pump(transfer, response.content)
         except aiohttp.ClientError as error:
             raise _CutError(self._cut(transfer, one_line(str(error)))) from error
-        except TimeoutError:
-            limits = f"{self._settings.stall_bytes} bytes within {self._settings.stall_timeout:g} seconds"
-            raise TransientFetchError(self._cut(transfer, f"fewer than {limits} came")) from None
+        transfer.patience.relax()
         length = head.content_length
         if length is not None and transfer.received - begin != length:
             raise _CutError(self._cut(transfer, f"{length} bytes were announced"))
@@ -161,9 +176,10 @@ class Upstream:
         if total is not None and transfer.received < total:
             raise _CutError(self._cut(transfer, f"the whole has {total} bytes"))
 
-    async def _pump(self, transfer: _Transfer, body: aiohttp.StreamReader, stall: asyncio.Timeout) -> None:
+    async def _pump(self, transfer: _Transfer, body: aiohttp.StreamReader) -> None:
         """Move the body into the sink; the time that the sink takes is not the upstream's."""
-        loop = asyncio.get_running_loop()
+        patience = transfer.patience
+        patience.allow(self._settings.stall_timeout, Phase.BODY)
         window = 0
         while data := await body.readany():
             transfer.received += len(data)
@@ -172,11 +188,11 @@ class Upstream:
             window += len(data)
             full = transfer.sink.write(data)
             if full:
-                stall.reschedule(None)
+                patience.relax()
                 await transfer.sink.drain()
             if full or window >= self._settings.stall_bytes:
                 window = 0
-                stall.reschedule(loop.time() + self._settings.stall_timeout)
+                patience.allow(self._settings.stall_timeout, Phase.BODY)
 
     def _cut(self, transfer: _Transfer, why: str) -> str:
         return f"{transfer.uri} was cut after {transfer.received} bytes: {why}"

@@ -35,9 +35,9 @@ def test_limits_in_all_and_per_host():
 
 def test_one_host_does_not_fill_the_backlog():
     backlog = Backlog(concurrency=4, per_host=1)
-    assert backlog.room() == 8
+    assert backlog.room() == 16
     backlog.add(rows("a", 100))
-    assert backlog.room() == 6
+    assert backlog.room() == 14
     assert backlog.full_hosts() == ["a"]
     backlog.add(rows("b", 3) + rows("c", 3))
     assert backlog.room() == 0
