@@ -59,7 +59,6 @@ def test_claims_the_longest_due_first_and_none_twice():
     assert claim("two") == ids[2:]
     assert claim("three") == []
     assert row(ids[0]).state == "fetching"
-    assert sorted(queue.lease_owners()) == ["one", "two"]
 
 
 def test_excluded_hosts():
@@ -147,7 +146,6 @@ def test_outcomes_are_recorded_together():
     assert 90 < (row(later).due_at - timezone.now()).total_seconds() <= 100
     assert (row(released).state, row(released).attempts) == ("pending", 0)
     assert (row(paused).state, row(paused).message, row(paused).attempts) == ("pending", "the store is full", 0)
-    assert queue.lease_owners() == []
     assert claim("two") == [released]
     assert AuditEvent.objects.filter(actor="one").count() == 3
 
@@ -172,12 +170,6 @@ def test_a_checksum_declared_meanwhile_is_kept_to():
     queue.record("one", [fetched(wrong), fetched(unknown)])
     assert row(wrong).state == "failed"
     assert row(unknown).state == "pending"
-
-
-def test_next_due():
-    assert queue.next_due() is None
-    declare()
-    assert queue.next_due() <= timezone.now()
 
 
 def test_a_database_that_is_locked_is_unavailable():

@@ -8,9 +8,11 @@ left in ``incoming`` is told apart from what a living one is at, without asking 
 
 import errno
 import fcntl
+import itertools
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,9 @@ CHUNK_BYTES = 1 << 20
 WORTH_A_FLUSH = 4
 # A large blob goes to the disk while more of it comes, so that its fsync has little left to do.
 WRITE_BACK_BYTES = 16 << 20
+# Names of files being written: no other process has this one's, and no other file its number.
+_PROCESS_NAME = secrets.token_hex(8)
+_NUMBERS = itertools.count()
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -131,6 +136,7 @@ class DiskBlobWriter:
         self._final_path = final_path
         self._path = path
         self._fd = fd
+        self._has_temporary_name = True
         self._unflushed = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -164,16 +170,20 @@ class DiskBlobWriter:
         """Give the bytes, which are on the disk by now, their name. Raises OSError."""
         final = self._final_path(sha256)
         if not final.exists():  # the same bytes from elsewhere: the first copy stays
-            os.fchmod(self._fd, READ_ONLY)
-            _make_folder(final.parent)
-            self._path.rename(final)
+            try:
+                self._path.rename(final)
+            except FileNotFoundError:  # the first one with these two digits
+                _make_folder(final.parent)
+                self._path.rename(final)
+            self._has_temporary_name = False
 
     def discard(self) -> None:
         """See BlobWriter.discard."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            if self._has_temporary_name:
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)
             os.close(fd)
 
 
@@ -190,18 +200,21 @@ def _storage_errors(where: Path) -> Iterator[None]:
 
 def _create_locked(folder: Path) -> tuple[Path, int]:
     while True:
-        path = folder / secrets.token_hex(16)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        path = folder / f"{_PROCESS_NAME}-{next(_NUMBERS)}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(fd)
+        if stat.S_IMODE(status.st_mode) != READ_ONLY:  # the umask; the proxy may be another user
+            os.fchmod(fd, READ_ONLY)
         # Between the two calls a cleaner may have taken it for abandoned.
-        if os.fstat(fd).st_nlink:
+        if status.st_nlink:
             return path, fd
         os.close(fd)
 
 
 def _remove_if_abandoned(path: str) -> bool:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

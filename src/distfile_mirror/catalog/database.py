@@ -47,7 +47,12 @@ def database_settings(url: str) -> dict[str, Any]:
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": BUSY_TIMEOUT_SECONDS,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                # In pages of 4 KiB: memory for a transaction that touches thousands of rows, and how much the
+                # log may grow before it is written back.
+                "PRAGMA cache_size=8000; PRAGMA wal_autocheckpoint=4000;"
+            ),
         },
     }
 

@@ -69,7 +69,6 @@ class File(Fetchable):
             models.Index(fields=["due_at"], name="file_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["state", "id"], name="file_state"),
             models.Index(fields=["sha256"], name="file_sha256", condition=~Q(sha256="")),
-            models.Index(fields=["lease_owner"], name="file_lease", condition=~Q(lease_owner="")),
         )
 
     def __str__(self) -> str:
@@ -101,7 +100,7 @@ class Use(models.Model):
 class AuditEvent(models.Model):
     """One change: who, when, what, from what to what. Rows are only ever added."""
 
-    at = models.DateTimeField(default=timezone.now, db_index=True)
+    at = models.DateTimeField(default=timezone.now)
     actor = models.TextField()
     action = models.TextField()
     subject_kind = models.TextField()

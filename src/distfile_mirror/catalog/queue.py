@@ -7,7 +7,7 @@ Rows are claimed and recorded many in one transaction: the disk is asked to flus
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -106,18 +106,6 @@ def release_owner(owner: str) -> int:
     """Give back all that a dead ``owner`` had claimed; return how many rows. Raises UnavailableError."""
     with available(), transaction.atomic():
         return File.objects.filter(state=State.FETCHING, lease_owner=owner).update(due_at=timezone.now())
-
-
-def lease_owners() -> list[str]:
-    """Return the owners of all leases. Raises UnavailableError."""
-    with available():
-        return list(File.objects.exclude(lease_owner="").order_by().values_list("lease_owner", flat=True).distinct())
-
-
-def next_due() -> datetime | None:
-    """Return when the next row is due, or None with an empty queue. Raises UnavailableError."""
-    with available():
-        return File.objects.filter(due_at__isnull=False).order_by("due_at").values_list("due_at", flat=True).first()
 
 
 def record(owner: str, outcomes: Iterable[Outcome]) -> None:

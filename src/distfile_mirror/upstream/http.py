@@ -17,7 +17,7 @@ from distfile_mirror.errors import PermanentFetchError, TransientFetchError
 from distfile_mirror.model.uris import FileUri, parse_file_uri
 from distfile_mirror.upstream import resume
 from distfile_mirror.upstream.connections import Connections, give_back
-from distfile_mirror.upstream.patience import Patience, Phase
+from distfile_mirror.upstream.patience import Patience, Phase, Watch
 from distfile_mirror.upstream.redirects import next_hop
 from distfile_mirror.upstream.settings import Head, Received, Sink, UpstreamSettings
 from distfile_mirror.upstream.statuses import REDIRECTS, check_status, one_line
@@ -54,6 +54,7 @@ class Upstream:
     def __init__(self, settings: UpstreamSettings) -> None:
         self._settings = settings
         self._connections = Connections(settings)
+        self._watch = Watch()
 
     async def __aenter__(self) -> Self:
         await self._connections.__aenter__()
@@ -74,14 +75,17 @@ class Upstream:
         """
         transfer = _Transfer(uri, sink, checked)
         try:
-            async with asyncio.timeout(self._settings.total_timeout) as clock:
-                transfer.patience = Patience(clock)
+            async with asyncio.timeout(None) as clock:
+                transfer.patience = Patience(clock, self._settings.total_timeout)
+                self._watch.add(transfer.patience)
                 return await self._fetch(transfer)
         except TimeoutError:
             raise TransientFetchError(self._too_slow(transfer)) from None
+        finally:
+            self._watch.remove(transfer.patience)
 
     def _too_slow(self, transfer: _Transfer) -> str:
-        phase = transfer.patience.exhausted
+        phase = transfer.patience.phase
         if phase is Phase.HEAD:
             return f"{transfer.asked}: {transfer.asked.authority.host} did not answer within {self._head_patience:g} s"
         if phase is Phase.BODY:

@@ -1,7 +1,13 @@
-"""How long to wait for an upstream, by what is waited for: one timer for a whole fetch, set anew for each phase."""
+"""How long to wait for an upstream, by what is waited for.
+
+A deadline is set anew several times for each file; a timer for each would cost as much as asking for a
+small one. So a deadline is a number, and one look, a few times a second, finds those that are over.
+"""
 
 import asyncio
 from enum import Enum, auto
+
+LOOK_SECONDS = 0.1
 
 
 class Phase(Enum):
@@ -13,27 +19,48 @@ class Phase(Enum):
 
 
 class Patience:
-    """Moves the deadline of ``clock``, which was set to the end of all when this was made."""
+    """The deadline of one fetch: that of its phase, and that of all."""
 
-    __slots__ = ("_clock", "_end", "_loop", "_phase")
+    __slots__ = ("_end", "_loop", "clock", "deadline", "phase")
 
-    def __init__(self, clock: asyncio.Timeout) -> None:
+    def __init__(self, clock: asyncio.Timeout, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._clock = clock
-        self._end = clock.when() or float("inf")
-        self._phase = Phase.ALL
+        self._end = self._loop.time() + seconds
+        self.clock = clock
+        self.deadline = self._end
+        self.phase = Phase.ALL
 
     def allow(self, seconds: float, phase: Phase) -> None:
         """Give ``phase`` so many seconds from now, or what is left of all."""
-        self._phase = phase
-        self._clock.reschedule(min(self._end, self._loop.time() + seconds))
+        deadline = self._loop.time() + seconds
+        self.phase, self.deadline = (phase, deadline) if deadline < self._end else (Phase.ALL, self._end)
 
     def relax(self) -> None:
         """Wait for nothing of the upstream's, only for the end of all."""
-        self._phase = Phase.ALL
-        self._clock.reschedule(self._end)
+        self.phase, self.deadline = Phase.ALL, self._end
 
-    @property
-    def exhausted(self) -> Phase:
-        """After the timer went off: whose time was over."""
-        return Phase.ALL if self._loop.time() >= self._end else self._phase
+
+class Watch:
+    """Ends what has waited too long, within LOOK_SECONDS of its deadline; idle while there is nothing to watch."""
+
+    def __init__(self) -> None:
+        self._watched: set[Patience] = set()
+        self._next: asyncio.TimerHandle | None = None
+
+    def add(self, patience: Patience) -> None:
+        """Watch ``patience``: its clock goes off after its deadline."""
+        self._watched.add(patience)
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def remove(self, patience: Patience) -> None:
+        """Watch it no more."""
+        self._watched.discard(patience)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for patience in [each for each in self._watched if each.deadline <= now]:
+            self._watched.discard(patience)
+            patience.clock.reschedule(now)
+        self._next = loop.call_later(LOOK_SECONDS, self._look) if self._watched else None
