@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -32,6 +33,7 @@ USER_AGENT = f"distfile-mirror/{__version__}"
 # Of one body, in the process's memory: aiohttp stops reading at twice as much.
 READ_AHEAD_BYTES = 1 << 19
 KEEPALIVE_SECONDS = 15
+TLS_READ_BYTES = 1 << 17
 _CLOSING_ROUNDS = 3
 
 
@@ -64,6 +66,15 @@ def give_back(response: aiohttp.ClientResponse) -> None:
     response.release()
 
 
+def _read_tls_in_fitting_pieces() -> None:
+    """Let asyncio ask TLS for less at a time.
+
+    It makes room for 256 KiB each time, and gets a record of 16 KiB: making and giving back the room took a
+    tenth of the time of a large download. Half of it still reads eight records from the socket at once.
+    """
+    SSLProtocol.max_size = TLS_READ_BYTES
+
+
 class Connections:
     """Connections to upstreams, kept for the next request. To be entered inside the loop that uses it.
 
@@ -81,6 +92,7 @@ class Connections:
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def __aenter__(self) -> Self:
+        _read_tls_in_fitting_pieces()
         allowed = self._settings.allow_network
         self._resolver = GuardedResolver(allowed)
         self._direct = self._session(
