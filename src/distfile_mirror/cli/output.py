@@ -14,6 +14,7 @@ from rich.text import Text
 
 from distfile_mirror.cli.rest import Document, RefusedError
 from distfile_mirror.errors import MirrorError
+from distfile_mirror.model.sizes import size_in_words
 from distfile_mirror.model.states import State
 
 FLAGS = {
@@ -34,8 +35,6 @@ STYLES = {
     State.REJECTED: "red",
     State.BLOCKED: "red reverse",
 }
-THREE_DIGITS = 999.5
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def stdout() -> Console:
@@ -77,7 +76,7 @@ def print_sentence(file: Document, console: Console) -> None:
     number, message = file["id"], clean(file["message"])
     match file["state"]:
         case State.PRESENT:
-            text.append(f" is present: {size(file['size'])}, sha256 {file['sha256']}", "not bold")
+            text.append(f" is present: {size_in_words(file['size'])}, sha256 {file['sha256']}", "not bold")
         case State.FAILED:
             text.append(f" failed: {message}\n", "not bold red")
             text.append(f"  to try again: distfile-mirror retry {number}\n", "not bold")
@@ -103,7 +102,7 @@ def print_list(files: Sequence[Document]) -> None:
     table.columns[3].overflow = "fold"
     for file in files:
         state = Text(file["state"], STYLES.get(file["state"], ""))
-        table.add_row(str(file["id"]), state, size(file["size"]), Text(clean(file["uri"])))
+        table.add_row(str(file["id"]), state, size_in_words(file["size"]), Text(clean(file["uri"])))
     console.print(table, soft_wrap=False)
 
 
@@ -115,7 +114,7 @@ def print_details(file: Document) -> None:
         ("file", file["id"]),
         ("state", file["state"]),
         ("message", file["message"]),
-        ("size", f"{size(file['size'])} ({file['size']} bytes)" if file["size"] is not None else ""),
+        ("size", f"{size_in_words(file['size'])} ({file['size']} bytes)" if file["size"] is not None else ""),
         *(("stored", f"{name}:{hexadecimal}") for name, hexadecimal in file["digests"].items()),
         *(("expected", checksum) for checksum in file["checksums"]),
         ("warning", "only weak checksums are known" if file["checksum_strength"] == "weak" else ""),
@@ -132,15 +131,3 @@ def print_details(file: Document) -> None:
     for use in file["uses"]:
         by = f"{use['project']}: {use['reason']} (licence {use['licence'] or 'unknown'}, {use['declared_by']})"
         console.print(Text(f"{'used by:':<14}", "bold") + Text(clean(by)))
-
-
-def size(count: int | None) -> str:
-    """Write a number of bytes with its unit; nothing for None."""
-    if count is None:
-        return ""
-    amount, unit = float(count), "B"
-    for following in _UNITS:
-        if amount < THREE_DIGITS:
-            break
-        amount, unit = amount / 1024, following
-    return f"{count} B" if unit == "B" else f"{amount:.3g} {unit}"

@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from distfile_mirror.model.sizes import size_in_words
+
 register = template.Library()
 
 SHORT_DIGEST_CHARACTERS = 12
 _URI = re.compile(r"([a-z]+://)([^/?#]*)([^?#]*/)?([^/?]*)(\?.*)?", re.DOTALL)
-THREE_DIGITS = 999.5
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _STEPS = (("year", 31_536_000), ("month", 2_592_000), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -51,15 +51,8 @@ def digest(text: str) -> SafeString:
 
 @register.filter
 def size(count: int | None) -> str:
-    """Write a number of bytes with three digits at most and its unit; nothing for None."""
-    if count is None:
-        return ""
-    amount, unit = float(count), "B"
-    for following in _UNITS:
-        if amount < THREE_DIGITS:
-            break
-        amount, unit = amount / 1024, following
-    return f"{count} B" if unit == "B" else f"{amount:.3g} {unit}"
+    """Write a number of bytes for people; nothing for None."""
+    return size_in_words(count)
 
 
 @register.filter
