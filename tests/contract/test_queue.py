@@ -27,7 +27,7 @@ database.configure("sqlite:///" + sys.argv[1])
 from distfile_mirror.catalog import queue
 sys.stdin.readline()
 while claims := queue.claim(sys.argv[2], limit=3, lease=timedelta(seconds=60)):
-    print(*[claim.file_id for claim in claims], flush=True)
+    print(*[claim.row_id for claim in claims], flush=True)
 """
 
 
@@ -41,16 +41,16 @@ def declare(count=1, host="up.test"):
 
 
 def claim(owner="one", *, limit=10, lease=LEASE, excluded_hosts=()):
-    return [row.file_id for row in queue.claim(owner, limit=limit, lease=lease, excluded_hosts=excluded_hosts)]
+    return [row.row_id for row in queue.claim(owner, limit=limit, lease=lease, excluded_hosts=excluded_hosts)]
 
 
-def fetched(file_id, **changes):
+def fetched(row_id, **changes):
     facts = {"sha256": SHA256, "size": 5, "digests": {"sha256": SHA256}, "headers": {}, "final_uri": "https://x.test/"}
-    return queue.Fetched(file_id=file_id, **(facts | changes))
+    return queue.Fetched(row_id=row_id, **(facts | changes))
 
 
-def row(file_id):
-    return File.objects.get(pk=file_id)
+def row(row_id):
+    return File.objects.get(pk=row_id)
 
 
 def test_claims_the_longest_due_first_and_none_twice():
@@ -88,25 +88,25 @@ def test_several_processes_claim_each_row_once():
 
 
 def test_a_lease_runs_out():
-    (file_id,) = declare()
-    assert claim(lease=timedelta(seconds=0.2)) == [file_id]
+    (row_id,) = declare()
+    assert claim(lease=timedelta(seconds=0.2)) == [row_id]
     assert claim("two") == []
     time.sleep(0.25)
-    assert claim("two") == [file_id]
-    queue.record("one", [fetched(file_id)])  # too late
-    assert row(file_id).state == "fetching"
-    queue.record("two", [fetched(file_id)])
-    assert row(file_id).state == "present"
+    assert claim("two") == [row_id]
+    queue.record("one", [fetched(row_id)])  # too late
+    assert row(row_id).state == "fetching"
+    queue.record("two", [fetched(row_id)])
+    assert row(row_id).state == "present"
 
 
 def test_report_renews_the_lease():
-    (file_id,) = declare()
+    (row_id,) = declare()
     claim(lease=timedelta(seconds=0.2))
-    queue.report("one", {file_id: queue.Progress(7, 9)}, lease=LEASE)
-    queue.report("two", {file_id: queue.Progress(8, 9)}, lease=LEASE)  # not its row
+    queue.report("one", {row_id: queue.Progress(7, 9)}, lease=LEASE)
+    queue.report("two", {row_id: queue.Progress(8, 9)}, lease=LEASE)  # not its row
     time.sleep(0.25)
     assert claim("two") == []
-    assert (row(file_id).received_bytes, row(file_id).total_bytes) == (7, 9)
+    assert (row(row_id).received_bytes, row(row_id).total_bytes) == (7, 9)
 
 
 def test_release_of_a_dead_owner():
@@ -151,19 +151,19 @@ def test_outcomes_are_recorded_together():
 
 
 def test_recording_twice_changes_nothing():
-    (file_id,) = declare()
+    (row_id,) = declare()
     claim()
-    queue.record("one", [fetched(file_id)])
-    queue.record("one", [queue.Failed(file_id, "no", None)])
-    assert row(file_id).state == "present"
+    queue.record("one", [fetched(row_id)])
+    queue.record("one", [queue.Failed(row_id, "no", None)])
+    assert row(row_id).state == "present"
 
 
 def test_a_checksum_declared_meanwhile_is_kept_to():
     wrong, unknown = declare(2)
     claim()
-    for file_id, checksum in ((wrong, "sha256:" + "cd" * 32), (unknown, "md5:" + "0" * 32)):
+    for row_id, checksum in ((wrong, "sha256:" + "cd" * 32), (unknown, "md5:" + "0" * 32)):
         declare_file(
-            FileDeclaration(uri=row(file_id).uri, project="q", reason="r", checksums=[checksum]),
+            FileDeclaration(uri=row(row_id).uri, project="q", reason="r", checksums=[checksum]),
             actor="tester",
             digests_of=None,
         )

@@ -75,14 +75,147 @@ class File(Fetchable):
         return self.uri
 
 
+class Registry(models.Model):
+    """A registry of container images. ``name`` as model.references normalises it: host[:port][/path]."""
+
+    name = models.TextField(unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "registries"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Repository(models.Model):
+    """A repository of a registry, as the distribution specification names it (``library/debian``)."""
+
+    registry = models.ForeignKey(Registry, on_delete=models.PROTECT, related_name="repositories")
+    name = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "repositories"
+        constraints = (models.UniqueConstraint(fields=["registry", "name"], name="repository_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.name}"
+
+
+class Image(Fetchable):
+    """A declared image: a manifest or an index, by its digest, with all that it needs.
+
+    ``platforms``: what is wanted of an index, as PlatformChoice.texts writes it. ``tag``: a note of the
+    tag under which somebody found it. ``evidence``: a list of {tag, digest, at}, what a tag was found to
+    mean when. ``size``: bytes of all distinct blobs and manifests, known when stored.
+    """
+
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="images")
+    digest = models.TextField(help_text="algorithm:hex")
+    tag = models.TextField(default="")
+    evidence = models.JSONField(default=list)
+    platforms = models.JSONField(default=list)
+    with_referrers = models.BooleanField(default=False)
+
+    media_type = models.TextField(default="")
+    size = models.BigIntegerField(null=True, help_text="In bytes.")
+    fetched_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["repository", "digest"], name="image_once"),)
+        indexes = (
+            models.Index(fields=["due_at"], name="image_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["state", "id"], name="image_state"),
+            models.Index(fields=["digest"], name="image_digest"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+class Manifest(models.Model):
+    """A stored manifest or index, with all that it needs stored too: only then is there a row.
+
+    ``content`` are its bytes, exactly as upstream has them. ``subject``: the digest that it refers to.
+    """
+
+    repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="manifests")
+    digest = models.TextField(help_text="algorithm:hex")
+    media_type = models.TextField()
+    content = models.BinaryField()
+    artifact_type = models.TextField(default="")
+    subject = models.TextField(default="")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["repository", "digest"], name="manifest_once"),)
+        indexes = (models.Index(fields=["repository", "subject"], name="manifest_subject", condition=~Q(subject="")),)
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+class ImageManifest(models.Model):
+    """That an image has a manifest: itself (role "image"), or as "child", "attestation" or "referrer".
+
+    ``platform``: of a child, as the index says. ``tag``: under which a referrer was found, if by a tag.
+    """
+
+    image = models.ForeignKey(Image, on_delete=models.PROTECT, related_name="parts")
+    manifest = models.ForeignKey(Manifest, on_delete=models.PROTECT, related_name="images")
+    role = models.TextField()
+    platform = models.TextField(default="")
+    tag = models.TextField(default="")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["image", "manifest"], name="image_manifest_once"),)
+        indexes = (models.Index(fields=["tag"], name="image_manifest_tag", condition=~Q(tag="")),)
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.manifest}"
+
+
+class ManifestBlob(models.Model):
+    """That a manifest needs a blob: its config or a layer. ``sha256`` is the name in the blob store."""
+
+    manifest = models.ForeignKey(Manifest, on_delete=models.PROTECT, related_name="blobs")
+    digest = models.TextField(help_text="algorithm:hex, as the manifest has it")
+    sha256 = models.TextField()
+    size = models.BigIntegerField(help_text="In bytes.")
+    media_type = models.TextField(default="")
+    role = models.TextField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["manifest", "digest"], name="manifest_blob_once"),)
+        indexes = (
+            models.Index(fields=["digest"], name="blob_digest"),
+            models.Index(fields=["sha256"], name="blob_sha256"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.digest}"
+
+
+class StoredBlob(models.Model):
+    """A blob that is in the store and known by another digest than sha256, so that it is not fetched again."""
+
+    digest = models.TextField(primary_key=True)
+    sha256 = models.TextField()
+    size = models.BigIntegerField(help_text="In bytes.")
+
+    def __str__(self) -> str:
+        return self.digest
+
+
 class Use(models.Model):
-    """Who uses a file, for which project, why, under which licence.
+    """Who uses an artifact (a file or an image), for which project, why, under which licence.
 
     ``licence`` is an SPDX expression; empty where nobody knows. ``fingerprint`` makes the same
     use, declared again, no second row.
     """
 
-    file = models.ForeignKey(File, on_delete=models.PROTECT, related_name="uses")
+    file = models.ForeignKey(File, on_delete=models.PROTECT, null=True, related_name="uses")
+    image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="uses")
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="uses")
     reason = models.TextField()
     licence = models.TextField(default="", db_index=True)
@@ -91,7 +224,14 @@ class Use(models.Model):
     fingerprint = models.BinaryField(max_length=32, editable=False)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["file", "fingerprint"], name="use_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=["file", "fingerprint"], name="use_once"),
+            models.UniqueConstraint(fields=["image", "fingerprint"], name="image_use_once"),
+            models.CheckConstraint(
+                condition=Q(file__isnull=False, image__isnull=True) | Q(file__isnull=True, image__isnull=False),
+                name="use_of_one",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.project}: {self.reason}"

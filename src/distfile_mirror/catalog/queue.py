@@ -26,7 +26,7 @@ from distfile_mirror.model.states import State, check_moves
 class Claim:
     """A file that this worker is to fetch. ``expected``: algorithm -> hex."""
 
-    file_id: int
+    row_id: int
     uri: str
     host: str
     expected: Mapping[str, str]
@@ -41,7 +41,7 @@ class Fetched:
     ``decoded_digests`` are those of the bytes without their Content-Encoding, if they had one.
     """
 
-    file_id: int
+    row_id: int
     sha256: str
     size: int
     digests: Mapping[str, str]
@@ -54,7 +54,7 @@ class Fetched:
 class Failed:
     """It did not work. ``retry_in``: until the next attempt, or None where only a person can help."""
 
-    file_id: int
+    row_id: int
     message: str
     retry_in: timedelta | None
 
@@ -63,7 +63,7 @@ class Failed:
 class Released:
     """It was interrupted, by no fault of the file: any worker may begin anew, after ``retry_in``; ``message`` why."""
 
-    file_id: int
+    row_id: int
     message: str = ""
     retry_in: timedelta = timedelta(0)
 
@@ -98,8 +98,8 @@ def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) ->
     """Write how far downloads are, which also moves their leases on. Raises UnavailableError."""
     until = timezone.now() + lease
     with available(), transaction.atomic():
-        for file_id, at in progress.items():
-            _owned(owner, [file_id]).update(received_bytes=at.received_bytes, total_bytes=at.total_bytes, due_at=until)
+        for row_id, at in progress.items():
+            _owned(owner, [row_id]).update(received_bytes=at.received_bytes, total_bytes=at.total_bytes, due_at=until)
 
 
 def release_owner(owner: str) -> int:
@@ -114,11 +114,11 @@ def record(owner: str, outcomes: Iterable[Outcome]) -> None:
     Raises:
         UnavailableError: and nothing was recorded.
     """
-    by_id = {outcome.file_id: outcome for outcome in outcomes}
+    by_id = {outcome.row_id: outcome for outcome in outcomes}
     with available(), transaction.atomic():
         rows = _owned(owner, by_id).select_for_update().values_list("pk", "uri", "state", "expected", "attempts")
         applied = [_apply(_Row(*row), by_id[row[0]]) for row in rows]
-        update_rows(File, [(row.file_id, {**changes, "lease_owner": ""}) for row, changes, _event in applied])
+        update_rows(File, [(row.row_id, {**changes, "lease_owner": ""}) for row, changes, _event in applied])
         insert_rows(AuditEvent, [_event_row(owner, row, *event) for row, _changes, event in applied if event])
 
 
@@ -126,7 +126,7 @@ def record(owner: str, outcomes: Iterable[Outcome]) -> None:
 class _Row:
     """What must be known of a row to record its outcome."""
 
-    file_id: int
+    row_id: int
     uri: str
     state: str
     expected: Mapping[str, str]
@@ -144,7 +144,7 @@ def _event_row(owner: str, row: _Row, action: str, after: _Changes) -> _Changes:
         "actor": owner,
         "action": action,
         "subject_kind": audit.FILE,
-        "subject_id": row.file_id,
+        "subject_id": row.row_id,
         "subject": row.uri,
         "before": {"state": row.state},
         "after": after,
@@ -160,8 +160,8 @@ def _locked_by_nobody(rows: QuerySet[File]) -> QuerySet[File]:
     return rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
 
 
-def _owned(owner: str, file_ids: Collection[int]) -> QuerySet[File]:
-    return File.objects.filter(pk__in=file_ids, state=State.FETCHING, lease_owner=owner)
+def _owned(owner: str, row_ids: Collection[int]) -> QuerySet[File]:
+    return File.objects.filter(pk__in=row_ids, state=State.FETCHING, lease_owner=owner)
 
 
 def _apply(row: _Row, outcome: Outcome) -> tuple[_Row, _Changes, _Event | None]:
@@ -183,7 +183,7 @@ def _apply_fetched(row: _Row, outcome: Fetched) -> tuple[_Changes, _Event | None
     if wrong:
         names = ", ".join(f"{name}:{row.expected[name]}" for name in wrong)
         message = f"what came is not what was declared meanwhile: {names}"
-        return _apply_failed(row, Failed(row.file_id, message, None))
+        return _apply_failed(row, Failed(row.row_id, message, None))
     told = {
         "state": check_moves(State(row.state), State.PRESENT).value,
         "sha256": outcome.sha256,

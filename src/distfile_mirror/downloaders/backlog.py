@@ -12,7 +12,7 @@ class Claimed(Protocol):
     """What the loop needs to know of a claimed row."""
 
     @property
-    def file_id(self) -> int:
+    def row_id(self) -> int:
         """Its key in the catalog."""
 
     @property

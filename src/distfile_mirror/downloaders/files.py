@@ -105,7 +105,7 @@ class FileFetcher:
             sink.discard()
         log.info("fetched", uri=uri, bytes=size, seconds=round(time.monotonic() - begin, 3))
         return queue.Fetched(
-            file_id=claim.file_id,
+            row_id=claim.row_id,
             sha256=digests.raw["sha256"],
             size=size,
             digests=digests.raw,

@@ -21,27 +21,27 @@ class Leases:
         """Seconds between two looks."""
         return min(REPORT_SECONDS, self._renew_after / 2)
 
-    def claimed(self, file_ids: Iterable[int], now: float) -> None:
+    def claimed(self, row_ids: Iterable[int], now: float) -> None:
         """These rows were leased at ``now``."""
-        for file_id in file_ids:
-            self._reported[file_id] = now, Progress(0, None)
+        for row_id in row_ids:
+            self._reported[row_id] = now, Progress(0, None)
 
-    def finished(self, file_id: int) -> None:
+    def finished(self, row_id: int) -> None:
         """The row's lease is of no interest any more."""
-        self._reported.pop(file_id, None)
+        self._reported.pop(row_id, None)
 
     def due(self, active: Mapping[int, Meter], now: float) -> dict[int, Progress]:
         """Return what to report at ``now``: what has moved, and what was not renewed for a third of the lease."""
         found = {}
-        for file_id, (renewed_at, last) in self._reported.items():
-            meter = active.get(file_id)
+        for row_id, (renewed_at, last) in self._reported.items():
+            meter = active.get(row_id)
             at = Progress(meter.received_bytes, meter.total_bytes) if meter else last
             if at != last or now - renewed_at >= self._renew_after:
-                found[file_id] = at
+                found[row_id] = at
         return found
 
     def renewed(self, progress: Mapping[int, Progress], now: float) -> None:
         """These were reported at ``now``; rows that finished meanwhile are ignored."""
-        for file_id, at in progress.items():
-            if file_id in self._reported:
-                self._reported[file_id] = now, at
+        for row_id, at in progress.items():
+            if row_id in self._reported:
+                self._reported[row_id] = now, at

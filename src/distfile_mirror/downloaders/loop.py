@@ -138,7 +138,7 @@ class DownloadLoop(Generic[C]):
     def _take(self, claims: list[C]) -> None:
         now = self._now()
         cooling = self._backlog.cooling(now)
-        self._leases.claimed((claim.file_id for claim in claims), now)
+        self._leases.claimed((claim.row_id for claim in claims), now)
         self._backlog.add(claim for claim in claims if claim.host not in cooling)
         for claim in claims:
             if claim.host in cooling:
@@ -146,8 +146,8 @@ class DownloadLoop(Generic[C]):
 
     def _start_waiting(self) -> None:
         while len(self._tasks) < self._most_tasks and (claim := self._backlog.start_next()):
-            self._meters[claim.file_id] = Meter(on_transferred=partial(self._transferred, claim))
-            self._transferring.add(claim.file_id)
+            self._meters[claim.row_id] = Meter(on_transferred=partial(self._transferred, claim))
+            self._transferring.add(claim.row_id)
             task = self._group.create_task(self._run_one(claim))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
@@ -160,19 +160,19 @@ class DownloadLoop(Generic[C]):
 
     async def _run_one(self, claim: C) -> None:
         try:
-            outcome = await self._fetch(claim, self._meters[claim.file_id])
+            outcome = await self._fetch(claim, self._meters[claim.row_id])
         except asyncio.CancelledError:
-            outcome = Released(claim.file_id)
+            outcome = Released(claim.row_id)
         except Exception as error:  # noqa: BLE001 - it is logged and recorded: one bad row must not end the loop
             outcome = self._failed(claim, error)
-        del self._meters[claim.file_id]
+        del self._meters[claim.row_id]
         self._transferred(claim)
         self._finish(claim, outcome)
 
     def _transferred(self, claim: C) -> None:
         """Free the host for the next row; calling it again does nothing."""
-        if claim.file_id in self._transferring:
-            self._transferring.remove(claim.file_id)
+        if claim.row_id in self._transferring:
+            self._transferring.remove(claim.row_id)
             self._backlog.finish(claim.host)
             self._go_on()
 
@@ -198,7 +198,7 @@ class DownloadLoop(Generic[C]):
         return outcome
 
     def _finish(self, claim: C, outcome: Outcome) -> None:
-        self._leases.finished(claim.file_id)
+        self._leases.finished(claim.row_id)
         self._recorder.add(outcome)
 
     async def _renew_leases(self) -> None:
@@ -220,7 +220,7 @@ class DownloadLoop(Generic[C]):
     async def _wind_down(self) -> None:
         """Give back what has not begun, let the rest finish for a while, then give that back too."""
         for claim in self._backlog.drain():
-            self._finish(claim, Released(claim.file_id))
+            self._finish(claim, Released(claim.row_id))
         if self._tasks:
             _done, late = await asyncio.wait(self._tasks, timeout=self._settings.stop_grace)
             for task in late:

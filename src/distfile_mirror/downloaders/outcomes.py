@@ -23,10 +23,10 @@ def judge(claim: Claimed, error: Exception, settings: LoopSettings, chance: rand
     """Decide what becomes of ``claim`` after ``error``, whatever that is."""
     match error:
         case PermanentFetchError():
-            return Judged(Failed(claim.file_id, str(error), None))
+            return Judged(Failed(claim.row_id, str(error), None))
         case StorageError():  # the fault is here, so it is not held against the file
             wait = timedelta(seconds=settings.storage_pause)
-            return Judged(Released(claim.file_id, str(error), wait))
+            return Judged(Released(claim.row_id, str(error), wait))
         case TransientFetchError(retry_after=retry_after):
             pause = None if retry_after is None else min(retry_after, settings.max_backoff)
             return Judged(_failed_attempt(claim, str(error), retry_after, settings, chance), pause)
@@ -40,7 +40,7 @@ def judge(claim: Claimed, error: Exception, settings: LoopSettings, chance: rand
 def left_alone(claim: Claimed, seconds: float) -> Released:
     """Put a row back whose host asked, on behalf of another row, to be left alone."""
     message = f"waiting: {claim.host} asked to be left alone for a while"
-    return Released(claim.file_id, message, timedelta(seconds=max(0.0, seconds)))
+    return Released(claim.row_id, message, timedelta(seconds=max(0.0, seconds)))
 
 
 def _failed_attempt(
@@ -48,7 +48,7 @@ def _failed_attempt(
 ) -> Failed:
     failures = claim.attempts + 1
     if failures >= settings.max_attempts:
-        return Failed(claim.file_id, f"given up after {failures} attempts; the last one: {message}", None)
+        return Failed(claim.row_id, f"given up after {failures} attempts; the last one: {message}", None)
     wait = next_wait(
         failures,
         backoff=settings.backoff,
@@ -56,4 +56,4 @@ def _failed_attempt(
         retry_after=retry_after,
         chance=chance,
     )
-    return Failed(claim.file_id, message, timedelta(seconds=wait))
+    return Failed(claim.row_id, message, timedelta(seconds=wait))

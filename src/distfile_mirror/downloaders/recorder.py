@@ -86,7 +86,7 @@ class Recorder:
             try:
                 await self._catalog.call(partial(self._record, [outcome]))
             except Exception:
-                log.exception("an outcome cannot be recorded", file_id=outcome.file_id)
+                log.exception("an outcome cannot be recorded", row_id=outcome.row_id)
 
 
 def _counted(summary: Summary, outcome: Outcome) -> Summary:

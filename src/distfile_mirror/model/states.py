@@ -3,7 +3,8 @@
 An artifact is *requested* where somebody must approve it first, else *pending* at once. A
 downloader claims it (*fetching*) and ends in *present* or *failed*. A fault that may pass makes
 both moves, to failed and back to pending, in one transaction, with the time of the next attempt.
-What is present never leaves the store: it can only be *blocked*, bytes kept, and unblocked.
+What is present never leaves the store: it can only be *blocked*, bytes kept, and unblocked; or more of
+it may be wanted (further platforms of an image), which makes it pending while what it had is served on.
 A fetching row whose lease has run out is claimed again without a move.
 """
 
@@ -30,7 +31,7 @@ ALLOWED_MOVES: dict[State, frozenset[State]] = {
     State.REJECTED: frozenset(),
     State.PENDING: frozenset({State.FETCHING}),
     State.FETCHING: frozenset({State.PRESENT, State.FAILED}),
-    State.PRESENT: frozenset({State.BLOCKED}),
+    State.PRESENT: frozenset({State.BLOCKED, State.PENDING}),
     State.FAILED: frozenset({State.PENDING}),
     State.BLOCKED: frozenset({State.PRESENT}),
 }

@@ -51,7 +51,7 @@ def downloads(outcome_of):
             while not stop.wait(0.02):
                 for claim in queue.claim(OWNER, limit=10, lease=LEASE):
                     at = queue.Progress(5, len(CONTENT))
-                    queue.report(OWNER, {claim.file_id: at}, lease=LEASE)
+                    queue.report(OWNER, {claim.row_id: at}, lease=LEASE)
                     queue.record(OWNER, [outcome_of(claim)])
         finally:
             connection.close()
@@ -66,12 +66,12 @@ def downloads(outcome_of):
 
 
 def arrives(claim):
-    return queue.Fetched(claim.file_id, SHA256, len(CONTENT), {"sha256": SHA256}, {}, claim.uri)
+    return queue.Fetched(claim.row_id, SHA256, len(CONTENT), {"sha256": SHA256}, {}, claim.uri)
 
 
 def fails(claim):
-    return queue.Failed(claim.file_id, "404 Not Found: it is not there", None)
+    return queue.Failed(claim.row_id, "404 Not Found: it is not there", None)
 
 
 def is_slow(claim):
-    return queue.Failed(claim.file_id, "the connection was reset", timedelta(hours=1))
+    return queue.Failed(claim.row_id, "the connection was reset", timedelta(hours=1))

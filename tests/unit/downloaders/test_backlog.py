@@ -5,7 +5,7 @@ from distfile_mirror.downloaders.backlog import Backlog
 
 @dataclass(frozen=True)
 class Row:
-    file_id: int
+    row_id: int
     host: str
     uri: str = ""
     attempts: int = 0
@@ -29,7 +29,7 @@ def test_limits_in_all_and_per_host():
     backlog.finish("b")
     assert start_all(backlog) == []  # a and c have their two
     backlog.finish("a")
-    assert [row.file_id for row in start_all(backlog)] == [2]
+    assert [row.row_id for row in start_all(backlog)] == [2]
     assert backlog.active == 4
 
 
@@ -47,7 +47,7 @@ def test_cooling():
     backlog = Backlog(concurrency=4, per_host=1)
     backlog.add(rows("a", 3))
     backlog.start_next()
-    assert [row.file_id for row in backlog.cool("a", 100)] == [1, 2]
+    assert [row.row_id for row in backlog.cool("a", 100)] == [1, 2]
     backlog.cool("a", 50)
     assert backlog.cooling(99) == {"a": 100}
     assert backlog.cooling(100) == {}

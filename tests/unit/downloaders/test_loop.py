@@ -18,13 +18,13 @@ SETTINGS = LoopSettings(concurrency=4, concurrency_per_host=2, poll=0.01, stop_g
 
 @dataclass(frozen=True)
 class Row:
-    file_id: int
+    row_id: int
     host: str = "up.test"
     attempts: int = 0
 
     @property
     def uri(self):
-        return f"https://{self.host}/{self.file_id}"
+        return f"https://{self.host}/{self.row_id}"
 
 
 class FakeQueue:
@@ -50,7 +50,7 @@ class FakeQueue:
     def record(self, owner, outcomes):
         self._check()
         self.batches.append(len(outcomes))
-        self.outcomes |= {outcome.file_id: outcome for outcome in outcomes}
+        self.outcomes |= {outcome.row_id: outcome for outcome in outcomes}
 
     def _check(self):
         if self.away.is_set():
@@ -58,7 +58,7 @@ class FakeQueue:
 
 
 def done(row):
-    return Fetched(row.file_id, "a" * 64, 1, {}, {}, row.uri)
+    return Fetched(row.row_id, "a" * 64, 1, {}, {}, row.uri)
 
 
 async def run(queue, fetch, *, watch=False, stop=None, settings=SETTINGS):
@@ -124,7 +124,7 @@ def test_stop_gives_back_what_is_not_done():
         hang = asyncio.Event()
 
         async def fetch(row, meter):
-            if row.file_id:
+            if row.row_id:
                 await hang.wait()
             stop.set()
             await asyncio.sleep(0.02)
@@ -136,7 +136,7 @@ def test_stop_gives_back_what_is_not_done():
     queue, summary = asyncio.run(scenario())
     assert isinstance(queue.outcomes[0], Fetched)
     assert summary.fetched == 1
-    claimed = set(range(20)) - {row.file_id for row in queue.rows}
+    claimed = set(range(20)) - {row.row_id for row in queue.rows}
     assert set(queue.outcomes) == claimed
     assert all(isinstance(queue.outcomes[number], Released) for number in claimed - {0})
 
@@ -182,7 +182,7 @@ def test_outcomes_are_kept_while_the_catalog_is_away():
 
 def test_leases_are_renewed_without_progress_too():
     async def fetch(row, meter):
-        meter.received_bytes = row.file_id
+        meter.received_bytes = row.row_id
         await asyncio.sleep(0.4)
         return done(row)
 
@@ -214,7 +214,7 @@ def test_a_full_store_pauses_everything():
     calls = []
 
     async def fetch(row, meter):
-        calls.append(row.file_id)
+        calls.append(row.row_id)
         if len(calls) <= 2:
             raise StorageFullError
         return done(row)
