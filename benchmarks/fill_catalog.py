@@ -1,12 +1,13 @@
 """Put files into a mirror's catalog: `python -m benchmarks.fill_catalog DATA present FILE… | declared`.
 
-`present`: FILEs are stored as http://mirror.test/NAME and https://mirror.test/NAME. `declared`: the
-URIs on standard input are declared and wait for a downloader. A process of its own, because Django
-is set up once in a process, for one database.
+`present`: FILEs are stored as http://mirror.test/NAME and https://mirror.test/NAME, and as layers of an
+image of the repository mirror.test/NAME. `declared`: the URIs on standard input are declared and wait
+for a downloader. A process of its own, because Django is set up once in a process, for one database.
 """
 
 import argparse
 import hashlib
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from django.db import transaction
 
 from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.catalog import database
+from distfile_mirror.model.digests import digest_of
+from distfile_mirror.model.manifests import OCI_ARTIFACT
 
 HOST = "mirror.test"
 OWNER = "benchmark"
@@ -40,6 +43,7 @@ def main() -> None:
         sha256 = _store(path, store)
         for scheme in ("http", "https"):
             _record(_declare(f"{scheme}://{HOST}/{path.name}", store), sha256, path.stat().st_size)
+        _record_image(path.name, sha256, path.stat().st_size)
 
 
 def _declare(uri: str, store: DiskBlobStore) -> int:
@@ -66,6 +70,20 @@ def _record(file_id: int, sha256: str, size: int) -> None:
     queue.claim(OWNER, limit=1, lease=timedelta(minutes=1))
     headers = {"Content-Type": "application/octet-stream"}
     queue.record(OWNER, [queue.Fetched(file_id, sha256, size, {"sha256": sha256}, headers, "")])
+
+
+def _record_image(repository: str, sha256: str, size: int) -> None:
+    from distfile_mirror.catalog import image_queue  # noqa: PLC0415 - after Django
+    from distfile_mirror.catalog.declare_image import ImageDeclaration, declare_image  # noqa: PLC0415
+    from distfile_mirror.catalog.image_facts import FetchedBlob, FetchedImage, FetchedManifest, Role  # noqa: PLC0415
+
+    layer = FetchedBlob(f"sha256:{sha256}", sha256, size, "application/octet-stream", "layer")
+    content = json.dumps({"schemaVersion": 2, "mediaType": OCI_ARTIFACT, "blobs": []}).encode()
+    manifest = FetchedManifest(str(digest_of(content)), OCI_ARTIFACT, content, Role.IMAGE, blobs=[layer])
+    declaration = ImageDeclaration(HOST, repository, manifest.digest, "benchmarks", "to measure with")
+    image = declare_image(declaration, actor=OWNER, default_platforms=["all"]).image
+    image_queue.claim(OWNER, limit=1, lease=timedelta(minutes=1))
+    image_queue.record(OWNER, [FetchedImage(image.pk, OCI_ARTIFACT, size, [manifest])])
 
 
 if __name__ == "__main__":

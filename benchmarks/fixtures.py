@@ -39,6 +39,13 @@ class Site:
         """The file of 1 GiB."""
         return self.root / "large"
 
+    @property
+    def layer_uri(self) -> str:
+        """Where a registry has the file of 1 GiB as a layer."""
+        with self.large.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"https://{HOST}/v2/{self.large.name}/blobs/sha256:{digest}"
+
     def data(self, files: int) -> Path:
         """Return a data folder with small, large and ``files`` invented files; made when first asked for."""
         data = self.work / f"data-{files}"

@@ -16,9 +16,10 @@ CONNECTIONS = 16
 METHOD = (
     "Server CPU (all threads and processes, from the scheduler's statistics) for one request or one transfer, whatever "
     f"the clients' pace. `hey` with {CONNECTIONS} connections asks for 1 KiB {REQUESTS} times ({NEW_CONNECTIONS} where "
-    "each request is a new connection); `curl` fetches 1 GiB. nginx serves the same bytes from a folder, directly; the "
-    "mirror is asked as a proxy: absolute-form for HTTP, CONNECT and TLS inside for HTTPS. Both have one worker, an "
-    "ECDSA P-256 certificate and TLS 1.3, and take turns within each round."
+    "each request is a new connection); `curl` fetches 1 GiB, as a file and as a layer of a container image. nginx "
+    "serves the same bytes from a folder, directly; the mirror is asked as a proxy: absolute-form for HTTP, CONNECT "
+    "and TLS inside for HTTPS. Both have one worker, an ECDSA P-256 certificate and TLS 1.3, and take turns within "
+    "each round."
 )
 _STATUSES = re.compile(r"\[(\d{3})]\s+(\d+) responses")
 
@@ -60,12 +61,21 @@ def _measures(site: Site, ours: Mirror, peer: Nginx) -> list[Measure]:
             cpu_of(peer.pid, lambda: _curl(f"{direct}/{site.large.name}")),
         )
 
+    layer_uri = site.layer_uri
+
+    def layer() -> tuple[float, float]:
+        return (
+            cpu_of(ours.pid, lambda: _curl("--proxy", proxy, layer_uri)),
+            cpu_of(peer.pid, lambda: _curl(f"{encrypted}/{site.large.name}")),
+        )
+
     anew = "-disable-keepalive"
     micro = 1e6
     return [
         Measure("HTTP, 1 KiB, keep-alive", "µs", micro, requests("http", plain, REQUESTS), Target(1.5)),
         Measure("HTTPS, 1 KiB, keep-alive", "µs", micro, requests("https", encrypted, REQUESTS), Target(1.7)),
         Measure("HTTPS, 1 GiB", "s", 1, transfer("https", encrypted), Target(1.1)),
+        Measure("HTTPS, image layer of 1 GiB", "s", 1, layer, Target(1.1)),
         Measure("HTTP, 1 GiB", "s", 1, transfer("http", plain), Target(1.5)),
         Measure(
             "new connection, TLS, 1 KiB", "µs", micro, requests("https", encrypted, NEW_CONNECTIONS, anew), Target(2.0)

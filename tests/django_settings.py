@@ -3,14 +3,20 @@
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from distfile_mirror.admin.settings import AdminContext, django_settings
+from distfile_mirror.errors import TransientFetchError
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="distfile-mirror-tests-"))
 
 
 def _no_digests(sha256: str, _algorithms: Iterable[str]) -> dict[str, str]:
     raise AssertionError(f"no test stores {sha256}")
+
+
+def _no_tags(registry: str, repository: str, tag: str) -> NoReturn:
+    raise TransientFetchError(f"no test asks for {registry}/{repository}:{tag}")
 
 
 DISTFILE_MIRROR = AdminContext(
@@ -22,6 +28,8 @@ DISTFILE_MIRROR = AdminContext(
     secret_key="only for tests",
     digests_of=_no_digests,
     check_blobs=lambda: None,
+    resolve_tag=_no_tags,
+    default_platforms=("linux/amd64",),
 )
 _SETTINGS = django_settings(DISTFILE_MIRROR)
 DATABASES = _SETTINGS["DATABASES"]

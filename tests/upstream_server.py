@@ -31,6 +31,7 @@ class Request:
     method: str
     target: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def host(self):
@@ -117,6 +118,12 @@ class TestAuthority:
 
     def server_context(self, *names):
         """Make a server's TLS context with a certificate for ``names`` and addresses (no client takes ``*.test``)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_file(*names))
+        return context
+
+    def server_file(self, *names):
+        """Make a PEM file with a key and its certificate for ``names`` and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(x509.Name([]), key.public_key(), [(x509.SubjectAlternativeName(_sans(names)), True)])
         path = self._folder / f"leaf-{certificate.serial_number:x}.pem"
@@ -126,9 +133,7 @@ class TestAuthority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _sign(self, subject, public_key, extensions):
         now = dt.datetime.now(dt.UTC)
@@ -158,7 +163,9 @@ def _sans(names):
 
 @dataclass
 class UpstreamServer:
-    """Serves ``routes`` (path, or host + path -> handler) on a free port, a thread for each connection.
+    """Serves ``routes`` on a free port, a thread for each connection.
+
+    They go from target, or host + target, or path + "?" (whatever the query), to handler.
 
     ``tls``: a server context, or None for plain HTTP. Enter it as a context.
     """
@@ -195,6 +202,12 @@ class UpstreamServer:
         """Return the requests for the path ``target``."""
         return [request for request in self.requests if request.target == target]
 
+    def handler_for(self, request):
+        """Return what answers ``request``."""
+        path = request.target.partition("?")[0]
+        places = (request.host + request.target, request.target, path + "?")
+        return next((self.routes[place] for place in places if place in self.routes), _not_found)
+
     def _accept(self):
         while True:
             try:
@@ -224,7 +237,7 @@ class UpstreamServer:
         with connection.makefile("rb") as reader:
             while request := _read_request(reader):
                 self.requests.append(request)
-                handler = self.routes.get(request.host + request.target) or self.routes.get(request.target, _not_found)
+                handler = self.handler_for(request)
                 exchange = Exchange(request, connection, len(self.asked(request.target)))
                 handler(exchange)
                 if not exchange.keep_alive:
@@ -243,4 +256,4 @@ def _read_request(reader):
     while (text := reader.readline().decode("latin-1").strip()) != "":
         name, _, value = text.partition(":")
         headers[name.lower()] = value.strip()
-    return Request(line[0], line[1], headers)
+    return Request(line[0], line[1], headers, reader.read(int(headers.get("content-length", 0))))

@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.addresses import ConnectTo, IPNetwork, ListenAddress, parse_connect_to, parse_listen_address
+from distfile_mirror.model.platforms import parse_choice
+from distfile_mirror.model.references import normalise_registry
+from distfile_mirror.upstream.registry_credentials import read_credentials
 
 ENVIRONMENT_PREFIX = "DISTFILE_MIRROR_"
 MAX_WORKERS_BY_DEFAULT = 4
@@ -39,6 +42,14 @@ def _connect_to(value: Any) -> Any:
 
 def _networks(value: Any) -> Any:
     return tuple(_network(item) if isinstance(item, str) else item for item in _words(value))
+
+
+def _platforms(value: Any) -> Any:
+    return tuple(parse_choice(_words(value)).texts())
+
+
+def _registries(value: Any) -> Any:
+    return tuple(normalise_registry(item) for item in _words(value))
 
 
 def _cores() -> int:
@@ -103,8 +114,27 @@ class Config(BaseSettings):
     download_max_attempts: Count = Field(12, description="Attempts before a passing fault is held for a lasting one.")
     download_backoff: Seconds = Field(2, description="Seconds before the second attempt; doubled each time.")
     download_max_backoff: Seconds = Field(3600, description="The most seconds between two attempts.")
+    download_concurrency_per_image: Count = Field(4, description="Layers of one image at a time.")
     download_lease: Seconds = Field(30, description="Seconds after which a downloader that went silent loses a file.")
     download_poll: Seconds = Field(0.5, description="Seconds between looks for new declarations.")
+
+    default_platforms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_platforms)] = Field(
+        ("linux/amd64",),
+        description="What is mirrored of an index if a declaration names no platform; or all; or none.",
+    )
+    plain_http_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_registries)] = Field(
+        (), description="Registries that are asked without TLS, such as registry.example.org:5000."
+    )
+    registry_credentials_file: Path | None = Field(
+        None, description="JSON file with credentials for registries, as Docker's config.json has them; mode 600."
+    )
+
+    @field_validator("registry_credentials_file")
+    @classmethod
+    def _holds_credentials(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            read_credentials(value)
+        return value
 
     @field_validator("upstream_ca")
     @classmethod

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.acceptance.pages import ROOT, Terminals, blocks
+from tests.image_layout import ImageLayout, on
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
 
@@ -67,17 +68,30 @@ def upstream_server(authority):
     return UpstreamServer(authority.server_context("www.rfc-editor.org", "example.org"), routes=routes)
 
 
-def terminals(folder, upstream, authority, **more):
+def registry_server(authority, folder):
+    """Be Docker Hub, with one image."""
+    layout = ImageLayout(folder)
+    image = layout.image([layout.layer({"etc/debian_version": b"12\n"})])
+    index = layout.index([image.descriptor(platform=on("linux/amd64"))])
+    routes = {f"/v2/library/debian/blobs/sha256:{path.name}": file(path.read_bytes()) for path in layout.blobs()}
+    for reference, made in (("12", index), (index.digest, index), (image.digest, image)):
+        routes[f"/v2/library/debian/manifests/{reference}"] = file(made.content, Content_Type=made.media_type)
+    return UpstreamServer(authority.server_context("registry-1.docker.io"), routes=routes)
+
+
+def terminals(folder, upstream, authority, registry=None, **more):
     led = dict.fromkeys(("www.rfc-editor.org", "example.org"), upstream.port)
+    if registry is not None:
+        led["registry-1.docker.io"] = registry.port
     return Terminals(folder, upstream=led, upstream_ca=authority.ca_file, **more)
 
 
-def test_readme(clone, authority):
-    serve, add, get, miss, checked, look, build = blocks("README.md")
-    with ExitStack() as going:
+def test_readme(clone, authority, tmp_path):
+    serve, add, get, miss, checked, look, build, container = blocks("README.md")
+    with registry_server(authority, tmp_path / "hub") as registry, ExitStack() as going:
         upstream = going.enter_context(upstream_server(authority))
         make = {"MAKEFLAGS": f"PYTHON={sys.executable}"}
-        with terminals(clone, upstream, authority, server_environment=make) as terminal:
+        with terminals(clone, upstream, authority, registry, server_environment=make) as terminal:
             terminal.run(serve)
             assert f"is present: 132 KiB, sha256 {hashlib.sha256(RFC).hexdigest()}" in terminal.run(add)
             # Whatever happens upstream from now on is no concern of builds.
@@ -94,6 +108,7 @@ def test_readme(clone, authority):
             (clone / "rfc9110.txt").unlink()
             terminal.run(build)
             assert (clone / "rfc9110.txt").read_bytes() == RFC
+            assert re.search(r"docker.io/library/debian@sha256:[0-9a-f]{64} is present", terminal.run(container))
             assert "is up" in terminal.log()
     assert [request.target for request in upstream.requests] == ["/rfc/rfc9110.txt"]
 

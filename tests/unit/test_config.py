@@ -87,9 +87,20 @@ def test_a_file_that_is_not_there(tmp_path):
         load_config({}, tmp_path / "none.toml")
 
 
-def test_children_get_the_same_configuration(environment):
+@pytest.fixture
+def credentials(tmp_path):
+    file = tmp_path / "auth.json"
+    file.write_text('{"auths": {"ghcr.io": {"username": "ann", "password": "secret"}}}')
+    file.chmod(0o600)
+    return file
+
+
+def test_children_get_the_same_configuration(environment, credentials):
     config = load_config(
         {
+            "default_platforms": ["linux/amd64", "linux/arm/v7"],
+            "plain_http_registries": ["host:5000", "https://other.test/mirror/v2/"],
+            "registry_credentials_file": str(credentials),
             "data_dir": "/srv/mirror",
             "allow_network": ["10.0.0.0/8", "fd00::/8"],
             "connect_to": ["a.test:443:127.0.0.1:8443", "::[::1]:80"],
@@ -101,6 +112,36 @@ def test_children_get_the_same_configuration(environment):
     for name, value in to_environment(config).items():
         environment.setenv(name, value)
     assert load_config() == config
+
+
+@pytest.mark.parametrize(
+    ("given", "platforms"),
+    [
+        ("linux/amd64 linux/ARM64/v8", ("linux/amd64", "linux/arm64")),
+        (["all"], ("all",)),
+        ("none", ("none",)),
+    ],
+)
+def test_platforms(given, platforms):
+    assert load_config({"default_platforms": given}).default_platforms == platforms
+    assert load_config().default_platforms == ("linux/amd64",)
+
+
+def test_mistakes_about_registries_are_listed(credentials):
+    credentials.chmod(0o644)
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(
+            {
+                "default_platforms": "linux",
+                "plain_http_registries": "ftp://host",
+                "registry_credentials_file": str(credentials),
+            }
+        )
+    text = str(refused.value)
+    assert "default_platforms: 'linux' is not a platform" in text
+    assert "plain_http_registries: 'ftp://host'" in text
+    assert f"registry_credentials_file: {credentials}" in text
+    assert "chmod 600" in text
 
 
 def test_secrets_are_not_shown():

@@ -5,6 +5,7 @@
 """
 # ruff: noqa: ARG001 - every operation is given the request, under that name
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
 from distfile_mirror import __version__
+from distfile_mirror.admin.answers import BY_ID, CHANGING, DECLARING, READING, refuse_unknown_parameters
 from distfile_mirror.admin.documents import (
     Amendment,
     Blocking,
@@ -25,11 +27,15 @@ from distfile_mirror.admin.documents import (
     file_document,
 )
 from distfile_mirror.admin.error_pages import OUR_FAULT, log_fault
+from distfile_mirror.admin.image_documents import resolution
+from distfile_mirror.admin.images_api import router as images_router
 from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, problem_response
 from distfile_mirror.admin.settings import current_context
+from distfile_mirror.admin.tags import TagAloneError
 from distfile_mirror.catalog import moderate
 from distfile_mirror.catalog.declare import FileDeclaration, declare_file
 from distfile_mirror.catalog.listing import Filters, get_file, list_files
+from distfile_mirror.catalog.models import File
 from distfile_mirror.errors import InvalidInputError
 
 
@@ -56,15 +62,10 @@ api = MirrorAPI(
     docs_url=None,  # the page would load its scripts from another host
 )
 
-# Anywhere: a body that is no JSON, a page elsewhere that asks, a body too large or of another type, no database.
-_READING = frozenset({400, 422, 500, 503})
-_BY_ID = _READING | {404}
-_CHANGING = frozenset({400, 403, 404, 409, 413, 415, 422, 500, 503})
-
 
 @api.post(
     "/files",
-    response={200: FileDocument, 201: FileDocument, _CHANGING - {404}: ProblemDocument},
+    response={200: FileDocument, 201: FileDocument, DECLARING: ProblemDocument},
     summary="Declare a file",
     operation_id="declare_file",
 )
@@ -81,21 +82,21 @@ def declare(request: HttpRequest, declaration: Declaration) -> Status[FileDocume
 
 @api.get(
     "/files",
-    response={200: FileList, _READING: ProblemDocument},
+    response={200: FileList, READING: ProblemDocument},
     summary="List files, newest first",
     operation_id="list_files",
 )
 def list_(request: HttpRequest, query: Query[ListQuery]) -> FileList:
     """A page of the files for which every given condition holds."""
-    _refuse_unknown_parameters(request)
+    refuse_unknown_parameters(request, ListQuery)
     filters = Filters(q=query.q, state=query.state, project=query.project, uri=query.uri)
     page = list_files(filters, cursor=query.cursor, limit=query.limit)
-    return FileList(files=[file_document(file) for file in page.files], next_cursor=page.next_cursor or None)
+    return FileList(files=[file_document(file) for file in page.items], next_cursor=page.next_cursor or None)
 
 
 @api.get(
     "/files/{int:file_id}",
-    response={200: FileDocument, _BY_ID: ProblemDocument},
+    response={200: FileDocument, BY_ID: ProblemDocument},
     summary="Show a file",
     operation_id="show_file",
 )
@@ -106,7 +107,7 @@ def show(request: HttpRequest, file_id: int) -> FileDocument:
 
 @api.patch(
     "/files/{int:file_id}",
-    response={200: FileDocument, _CHANGING: ProblemDocument},
+    response={200: FileDocument, CHANGING: ProblemDocument},
     summary="Amend the expected checksums",
     operation_id="amend_file",
 )
@@ -118,38 +119,41 @@ def amend(request: HttpRequest, file_id: int, amendment: Amendment) -> FileDocum
 
 @api.post(
     "/files/{int:file_id}/retry",
-    response={200: FileDocument, _CHANGING: ProblemDocument},
+    response={200: FileDocument, CHANGING: ProblemDocument},
     summary="Try a failed download again",
     operation_id="retry_file",
 )
 def retry(request: HttpRequest, file_id: int) -> FileDocument:
     """It is due at once."""
-    moderate.retry(file_id, actor=current_context().local_user)
+    moderate.retry(File, file_id, actor=current_context().local_user)
     return file_document(get_file(file_id))
 
 
 @api.post(
     "/files/{int:file_id}/block",
-    response={200: FileDocument, _CHANGING: ProblemDocument},
+    response={200: FileDocument, CHANGING: ProblemDocument},
     summary="Stop serving a file",
     operation_id="block_file",
 )
 def block(request: HttpRequest, file_id: int, blocking: Blocking) -> FileDocument:
     """Its bytes are kept; builds are answered 451 with the reason."""
-    moderate.block(file_id, reason=blocking.reason, actor=current_context().local_user)
+    moderate.block(File, file_id, reason=blocking.reason, actor=current_context().local_user)
     return file_document(get_file(file_id))
 
 
 @api.post(
     "/files/{int:file_id}/unblock",
-    response={200: FileDocument, _CHANGING: ProblemDocument},
+    response={200: FileDocument, CHANGING: ProblemDocument},
     summary="Serve a blocked file again",
     operation_id="unblock_file",
 )
 def unblock(request: HttpRequest, file_id: int) -> FileDocument:
     """It is served as before."""
-    moderate.unblock(file_id, actor=current_context().local_user)
+    moderate.unblock(File, file_id, actor=current_context().local_user)
     return file_document(get_file(file_id))
+
+
+api.add_router("", images_router)
 
 
 @api.exception_handler(ValidationError)
@@ -158,6 +162,13 @@ def _refuse_invalid(request: HttpRequest, error: ValidationError) -> HttpRespons
     for each in error.errors:
         fields.setdefault(_field_name(each["loc"]), []).append(each["msg"])
     return problem_response(request, explain(InvalidInputError(fields)) or OUR_FAULT)
+
+
+@api.exception_handler(TagAloneError)
+def _refuse_tag(request: HttpRequest, error: TagAloneError) -> HttpResponse:
+    resolved = resolution(error.resolved).model_dump() if error.resolved else None
+    problem = explain(error) or OUR_FAULT
+    return problem_response(request, replace(problem, further={"resolved": resolved}))
 
 
 @api.exception_handler(HttpError)
@@ -179,10 +190,3 @@ def _field_name(location: tuple[str | int, ...]) -> str:
     source, *path = location
     inside = path[1:] if source == "body" else path
     return ".".join(map(str, inside)) or str(source)
-
-
-def _refuse_unknown_parameters(request: HttpRequest) -> None:
-    known = ListQuery.model_fields
-    unknown = {name: ["there is no such parameter"] for name in request.GET if name not in known}
-    if unknown:
-        raise InvalidInputError(unknown)

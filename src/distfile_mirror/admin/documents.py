@@ -7,8 +7,8 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from distfile_mirror.admin.settings import current_context
-from distfile_mirror.catalog.listing import PAGE_SIZE
 from distfile_mirror.catalog.models import File, Use
+from distfile_mirror.catalog.paging import PAGE_SIZE
 from distfile_mirror.model.checksums import ChecksumStrength, strength
 from distfile_mirror.model.states import State
 
@@ -19,12 +19,16 @@ ChecksumText = Annotated[
     str, Field(description="`algorithm:hex`, bare hex, or Subresource Integrity.", examples=[f"sha256:{'0' * 64}"])
 ]
 
+StateFilter = Literal["", "requested", "rejected", "pending", "fetching", "present", "failed", "blocked"]
 
-class _Input(Schema):
+
+class Input(Schema):
+    """What comes in; fields that are not known are refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Declaration(_Input):
+class Declaration(Input):
     """That a file must be present, for what, and why."""
 
     uri: str = Field(description="Absolute http or https URI.", examples=["https://example.org/foo-1.2.tar.gz"])
@@ -35,14 +39,14 @@ class Declaration(_Input):
     fallback_uris: list[str] = Field([], max_length=MAX_ITEMS, description="Where else the same bytes are.")
 
 
-class Amendment(_Input):
+class Amendment(Input):
     """The expected checksums of a file that is not stored yet, instead of those so far."""
 
     checksums: list[ChecksumText] = Field(max_length=MAX_ITEMS)
 
 
-class Blocking(_Input):
-    """Why a file must not be used; builds are shown it."""
+class Blocking(Input):
+    """Why it must not be used; builds are shown the reason."""
 
     reason: str = Field(examples=["known to be malicious"])
 
@@ -51,7 +55,7 @@ class ListQuery(Schema):
     """What to list; every condition must hold."""
 
     q: str = Field("", description="Part of the URI or of the stored sha256.")
-    state: Literal["", "requested", "rejected", "pending", "fetching", "present", "failed", "blocked"] = ""
+    state: StateFilter = ""
     project: str = Field("", description="The exact name of a project that uses it.")
     uri: str = Field("", description="Exactly this URI, in any spelling.")
     cursor: str = Field("", description="`next_cursor` of the page before.")
@@ -59,7 +63,7 @@ class ListQuery(Schema):
 
 
 class UseDocument(Schema):
-    """Who uses a file, for what, and why."""
+    """Who uses it, for what, and why."""
 
     project: str
     reason: str
@@ -145,7 +149,7 @@ def file_document(file: File) -> FileDocument:
         attempts=file.attempts,
         next_attempt_at=file.due_at if file.state == State.PENDING else None,
         progress=Progress(received_bytes=file.received_bytes, total_bytes=file.total_bytes),
-        uses=[_use_document(use) for use in file.uses.all()],
+        uses=[use_document(use) for use in file.uses.all()],
         created_at=file.created_at,
         url=page_url(file),
     )
@@ -156,7 +160,8 @@ def page_url(file: File) -> str:
     return f"{current_context().admin_url}/files/{file.pk}"
 
 
-def _use_document(use: Use) -> UseDocument:
+def use_document(use: Use) -> UseDocument:
+    """Write a use of a file or an image."""
     return UseDocument(
         project=use.project.name,
         reason=use.reason,

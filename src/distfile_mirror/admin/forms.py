@@ -1,22 +1,16 @@
-"""The form in which people declare files. The catalog judges what is in it; here it is only taken apart."""
+"""The forms in which people declare. The catalog judges what is in them; here they are only taken apart."""
 
 from django import forms
 
+from distfile_mirror.admin.image_documents import ImageDeclarationBody
 from distfile_mirror.catalog.declare import FileDeclaration
 
 MAX_LINES = 1000
 
 
-class DeclareForm(forms.Form):
-    """One file or many, for one project, with one reason and licence."""
+class UseForm(forms.Form):
+    """What every declaration says: for which project, why, under which licence."""
 
-    uris = forms.CharField(
-        label="URIs",
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "required": True, "autofocus": True}),
-        help_text="One a line, each with a checksum behind it if you have one: "
-        "https://example.org/foo-1.2.tar.gz sha256:…",
-    )
     project = forms.CharField(
         required=False,
         widget=forms.TextInput(attrs={"list": "projects", "required": True, "autocomplete": "off"}),
@@ -31,6 +25,20 @@ class DeclareForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"spellcheck": "false"}),
         help_text="An SPDX expression such as MIT OR Apache-2.0; empty if nobody knows.",
+    )
+
+
+class DeclareForm(UseForm):
+    """One file or many, for one project, with one reason and licence."""
+
+    field_order = ("uris", "project", "reason", "licence")
+
+    uris = forms.CharField(
+        label="URIs",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "required": True, "autofocus": True}),
+        help_text="One a line, each with a checksum behind it if you have one: "
+        "https://example.org/foo-1.2.tar.gz sha256:…",
     )
     checksums = forms.CharField(
         required=False,
@@ -78,3 +86,42 @@ class DeclareForm(forms.Form):
             )
             found.append((line, declaration))
         return found
+
+
+class DeclareImageForm(UseForm):
+    """One image, for one project."""
+
+    field_order = ("reference", "platforms", "with_referrers", "project", "reason", "licence")
+
+    reference = forms.CharField(
+        required=False,
+        widget=forms.TextInput(attrs={"spellcheck": "false", "required": True, "autofocus": True}),
+        help_text="With its digest: debian:12@sha256:… Without one you are shown which digest the tag has now.",
+    )
+    platforms = forms.CharField(
+        required=False,
+        widget=forms.TextInput(attrs={"spellcheck": "false"}),
+        help_text="Of an image for several: such as linux/amd64 linux/arm64, or all, or none for the index alone.",
+    )
+    with_referrers = forms.BooleanField(
+        label="Keep signatures and the like along",
+        required=False,
+        help_text="What refers to the image, as cosign and BuildKit store it.",
+    )
+
+    def body(self, *, resolve: bool) -> ImageDeclarationBody:
+        """Return what it says."""
+        given = self.cleaned_data
+        # The catalog judges it: a mistake must come back beside what was typed.
+        return ImageDeclarationBody.model_construct(
+            reference=given["reference"].strip(),
+            registry="",
+            repository="",
+            digest="",
+            platforms=given["platforms"].replace(",", " ").split(),
+            with_referrers=given["with_referrers"],
+            resolve=resolve,
+            project=given["project"],
+            reason=given["reason"],
+            licence=given["licence"],
+        )

@@ -1,6 +1,6 @@
 """For machines that watch: ``/health`` and ``/metrics`` (Prometheus)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
@@ -11,8 +11,12 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from distfile_mirror.admin.queries import backlog
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.catalog import database
+from distfile_mirror.catalog.audit import kind_name
+from distfile_mirror.catalog.image_listing import stored_image_bytes
 from distfile_mirror.catalog.listing import count_by_state
+from distfile_mirror.catalog.models import File, Image
 from distfile_mirror.errors import MirrorError, UnavailableError
+from distfile_mirror.model.states import State
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
@@ -24,33 +28,48 @@ REQUESTS = Counter(
 
 
 class CatalogCollector:
-    """Counts files and what is due, at the moment of the scrape."""
+    """Counts files, images and what is due, at the moment of the scrape."""
 
     def collect(self) -> Iterable[Metric]:
         """Yield the figures; with the database away only that it is away."""
         up = GaugeMetricFamily("distfile_mirror_database_up", "1 if the database answered this scrape.")
         try:
-            counted, due = count_by_state(), backlog()
+            found = list(_catalog_metrics())
         except UnavailableError:
             up.add_metric([], 0)
             yield up
             return
         up.add_metric([], 1)
         yield up
-        files = GaugeMetricFamily("distfile_mirror_files", "Files in the catalog, by state.", labels=["state"])
-        for state, count in counted.items():
-            files.add_metric([state.value], count)
-        yield files
-        yield GaugeMetricFamily("distfile_mirror_queue_due_files", "Files whose download is due.", value=due.rows)
-        yield GaugeMetricFamily(
-            "distfile_mirror_queue_oldest_due_seconds",
-            "For how long the file that waits longest has been due, in seconds.",
-            value=due.oldest_seconds,
-        )
+        yield from found
 
     def describe(self) -> Iterable[Metric]:
         """Yield nothing: registering must not ask the database."""
         return ()
+
+
+def _catalog_metrics() -> Iterable[Metric]:
+    yield _by_state("distfile_mirror_files", "Files in the catalog, by state.", count_by_state(File))
+    yield _by_state("distfile_mirror_images", "Container images in the catalog, by state.", count_by_state(Image))
+    text = "Bytes of the images that are stored; what several share is counted for each."
+    yield GaugeMetricFamily("distfile_mirror_images_bytes", text, value=stored_image_bytes())
+    for kind, infix in ((File, ""), (Image, "image_")):
+        name = kind_name(kind)
+        due = backlog(kind)
+        text = f"{name.capitalize()}s whose download is due."
+        yield GaugeMetricFamily(f"distfile_mirror_queue_due_{name}s", text, value=due.rows)
+        yield GaugeMetricFamily(
+            f"distfile_mirror_queue_oldest_due_{infix}seconds",
+            f"For how long the {name} that waits longest has been due, in seconds.",
+            value=due.oldest_seconds,
+        )
+
+
+def _by_state(name: str, text: str, counted: Mapping[State, int]) -> Metric:
+    metric = GaugeMetricFamily(name, text, labels=["state"])
+    for state, count in counted.items():
+        metric.add_metric([state.value], count)
+    return metric
 
 
 ProcessCollector(registry=REGISTRY)

@@ -2,9 +2,10 @@
 
 import hashlib
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from distfile_mirror.admin.settings import AdminContext, current_context
 from distfile_mirror.catalog import moderate
 from distfile_mirror.catalog.declare import declare_file
 from distfile_mirror.catalog.listing import Filters, get_file, list_files
-from distfile_mirror.catalog.models import File
+from distfile_mirror.catalog.models import File, Image
 from distfile_mirror.errors import ConflictError, InvalidInputError, MirrorError, UnavailableError
 from distfile_mirror.model.checksums import strength
 from distfile_mirror.model.states import State
@@ -97,34 +98,53 @@ def retry(request: HttpRequest, file_id: int) -> HttpResponse:
     """Try a failed download again, with other checksums if some were given."""
     actor = current_context().local_user
     checksums = request.POST.get("checksums")
-    try:
-        if checksums is None:
-            moderate.retry(file_id, actor=actor)
-        else:
-            moderate.amend(file_id, checksums=checksums.split(), actor=actor)
-    except (ConflictError, InvalidInputError) as error:
-        return _show_file(request, file_id, refused=error)
-    return redirect("file", file_id)
+    change = (
+        partial(moderate.retry, File, file_id, actor=actor)
+        if checksums is None
+        else partial(moderate.amend, file_id, checksums=checksums.split(), actor=actor)
+    )
+    return changed(change, lambda refused: _show_file(request, file_id, refused), f"/files/{file_id}")
 
 
 @require_POST
 def block(request: HttpRequest, file_id: int) -> HttpResponse:
     """Stop serving a file."""
-    try:
-        moderate.block(file_id, reason=request.POST.get("reason", ""), actor=current_context().local_user)
-    except (ConflictError, InvalidInputError) as error:
-        return _show_file(request, file_id, refused=error)
-    return redirect("file", file_id)
+    reason = request.POST.get("reason", "")
+    change = partial(moderate.block, File, file_id, reason=reason, actor=current_context().local_user)
+    return changed(change, lambda refused: _show_file(request, file_id, refused), f"/files/{file_id}")
 
 
 @require_POST
 def unblock(request: HttpRequest, file_id: int) -> HttpResponse:
     """Serve a blocked file again."""
+    change = partial(moderate.unblock, File, file_id, actor=current_context().local_user)
+    return changed(change, lambda refused: _show_file(request, file_id, refused), f"/files/{file_id}")
+
+
+def changed(change: Callable[[], object], show: Callable[[MirrorError], HttpResponse], page: str) -> HttpResponse:
+    """Do ``change`` and lead to ``page``; a refusal is shown there by ``show``."""
     try:
-        moderate.unblock(file_id, actor=current_context().local_user)
-    except ConflictError as error:
-        return _show_file(request, file_id, refused=error)
-    return redirect("file", file_id)
+        change()
+    except (ConflictError, InvalidInputError) as error:
+        return show(error)
+    return redirect(page)
+
+
+def facts_of_all(artifact: File | Image) -> dict[str, Any]:
+    """Return what the pages of files and of images show alike."""
+    return {
+        "artifact": artifact,
+        "uses": list(artifact.uses.all()),
+        "events": history(type(artifact), artifact.pk),
+        "refresh": _refresh_seconds(artifact),
+        "waits": artifact.due_at is not None and artifact.due_at > timezone.now(),
+    }
+
+
+def status_of(error: MirrorError) -> int:
+    """Return the HTTP status that ``error`` means."""
+    problem = explain(error)
+    return problem.status.value if problem else 500
 
 
 def _declare(form: DeclareForm) -> _Outcome:
@@ -135,7 +155,7 @@ def _declare(form: DeclareForm) -> _Outcome:
             declared = declare_file(declaration, actor=context.local_user, digests_of=context.digests_of)
         except (InvalidInputError, ConflictError, UnavailableError) as error:
             outcome.refused_lines.append(line)
-            outcome.status = max(outcome.status, _status(error))
+            outcome.status = max(outcome.status, status_of(error))
             _add_errors(form, error, line)
         else:
             outcome.declared.append(declared.file)
@@ -173,21 +193,18 @@ def _show_file(request: HttpRequest, file_id: int, refused: MirrorError | None =
         "file": shown_file,
         "refused": refused,
         "typed": request.POST,
-        "uses": list(shown_file.uses.all()),
-        "events": history(file_id),
+        **facts_of_all(shown_file),
         "strength": strength(shown_file.expected),
         "commands": _commands(shown_file),
-        "refresh": _refresh_seconds(shown_file),
-        "waits": shown_file.due_at is not None and shown_file.due_at > timezone.now(),
     }
-    return render(request, "mirror/file.html", shown, status=_status(refused) if refused else 200)
+    return render(request, "mirror/file.html", shown, status=status_of(refused) if refused else 200)
 
 
-def _refresh_seconds(shown_file: File) -> int | None:
-    if shown_file.state not in {State.PENDING, State.FETCHING}:
+def _refresh_seconds(artifact: File | Image) -> int | None:
+    if artifact.state not in {State.PENDING, State.FETCHING}:
         return None
     soon = timezone.now() + timedelta(seconds=SLOW_REFRESH_SECONDS)
-    waits = shown_file.state == State.PENDING and shown_file.due_at is not None and shown_file.due_at > soon
+    waits = artifact.state == State.PENDING and artifact.due_at is not None and artifact.due_at > soon
     return SLOW_REFRESH_SECONDS if waits else REFRESH_SECONDS
 
 
@@ -212,11 +229,6 @@ def _example_command(context: AdminContext) -> str:
         f"distfile-mirror add{server} https://example.org/foo-1.2.tar.gz \\\n"
         '    --project firmware --reason "build dependency of the bootloader" --wait'
     )
-
-
-def _status(error: MirrorError) -> int:
-    problem = explain(error)
-    return problem.status.value if problem else 500
 
 
 @cache

@@ -12,7 +12,13 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse
 
-from distfile_mirror.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
+from distfile_mirror.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    TransientFetchError,
+    UnavailableError,
+)
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -24,6 +30,7 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus
     (ConflictError, HTTPStatus.CONFLICT, ""),
     (NotFoundError, HTTPStatus.NOT_FOUND, ""),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, ""),
+    (TransientFetchError, HTTPStatus.BAD_GATEWAY, ""),
     (DatabaseAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer now; try again in a moment"),
     (Http404, HTTPStatus.NOT_FOUND, "there is nothing at this address"),
     (RequestDataTooBig, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large"),
@@ -33,12 +40,13 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A refusal. ``errors`` maps the name of each wrong field to what is wrong with it."""
+    """A refusal. ``errors`` maps the name of each wrong field to what is wrong with it; ``further`` is for programs."""
 
     status: HTTPStatus
     detail: str
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, object] = field(default_factory=dict)
 
 
 def explain(error: Exception) -> Problem | None:
@@ -64,6 +72,7 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
         "errors": [
             {"field": name, "message": message} for name, messages in problem.errors.items() for message in messages
         ],
+        **problem.further,
     }
     return HttpResponse(
         json.dumps(document).encode(),

@@ -5,10 +5,10 @@ by ``current_context()``.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import django
@@ -19,6 +19,25 @@ from distfile_mirror.catalog.database import CATALOG_APP, database_settings
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 MAX_BODY_BYTES = 4 << 20
 
+
+class ResolvedTag(Protocol):
+    """What a registry says that a tag means. ``platforms``: of an index, as model.platforms writes them."""
+
+    @property
+    def digest(self) -> str:
+        """The digest, as ``algorithm:hex``."""
+
+    @property
+    def media_type(self) -> str:
+        """Of the manifest."""
+
+    @property
+    def platforms(self) -> Sequence[str]:
+        """Of an index; empty for others."""
+
+
+# Registry, repository, tag -> what the tag means now. Raises TransientFetchError, PermanentFetchError.
+ResolveTag = Callable[[str, str, str], ResolvedTag]
 # As catalog.declare has it, which cannot be imported before Django is set up.
 DigestsOf = Callable[[str, Iterable[str]], dict[str, str]]
 
@@ -31,6 +50,7 @@ class AdminContext:
     the end. ``ca_file``: where the CA certificate lies (PEM), for the commands that are shown.
     ``local_user``: who acts, as long as no sign-in is configured. ``digests_of``: see
     catalog.declare. ``check_blobs`` returns if the blob store answers, else raises UnavailableError.
+    ``resolve_tag`` asks a registry. ``default_platforms`` are fetched of an index where nobody says which.
     ``secret_key`` signs cookies: 32 random bytes or more as text, the same in every process.
     ``allowed_hosts``: further names under which the admin is reached.
     """
@@ -43,6 +63,8 @@ class AdminContext:
     secret_key: str
     digests_of: DigestsOf
     check_blobs: Callable[[], None]
+    resolve_tag: ResolveTag
+    default_platforms: tuple[str, ...]
     allowed_hosts: tuple[str, ...] = ()
 
     @property

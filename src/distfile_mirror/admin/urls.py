@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from distfile_mirror.admin import monitoring, pages
+from distfile_mirror.admin import image_pages, monitoring, pages
 from distfile_mirror.admin.api import api
 
 urlpatterns = [
@@ -12,6 +12,13 @@ urlpatterns = [
     path("files/<int:file_id>/retry", pages.retry, name="retry"),
     path("files/<int:file_id>/block", pages.block, name="block"),
     path("files/<int:file_id>/unblock", pages.unblock, name="unblock"),
+    path("images", image_pages.images, name="images"),
+    path("images/declare", image_pages.declare, name="declare_image"),
+    path("images/<int:image_id>", image_pages.image, name="image"),
+    path("images/<int:image_id>/platforms", image_pages.choose, name="choose_platforms"),
+    path("images/<int:image_id>/retry", image_pages.retry, name="retry_image"),
+    path("images/<int:image_id>/block", image_pages.block, name="block_image"),
+    path("images/<int:image_id>/unblock", image_pages.unblock, name="unblock_image"),
     path("health", monitoring.health, name="health"),
     path("metrics", monitoring.metrics, name="metrics"),
     path("api/v1/", api.urls),

@@ -2,21 +2,30 @@
 
 from typing import Any
 
-from distfile_mirror.catalog.models import AuditEvent, File
+from distfile_mirror.catalog.models import AuditEvent, File, Image
 
-FILE = "file"
+_NAMES: dict[type[File | Image], str] = {File: "file", Image: "image"}
 
 
-def file_event(
-    actor: str, action: str, file: File, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None
+def kind_name(kind: type[File | Image]) -> str:
+    """Return how events, and people, name such an artifact."""
+    return _NAMES[kind]
+
+
+def event(
+    actor: str,
+    action: str,
+    artifact: File | Image,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Make (not save) the event of a change to ``file``; ``action`` is a past participle."""
+    """Make (not save) the event of a change to ``artifact``; ``action`` is a past participle."""
     return AuditEvent(
         actor=actor,
         action=action,
-        subject_kind=FILE,
-        subject_id=file.pk,
-        subject=file.uri,
+        subject_kind=kind_name(type(artifact)),
+        subject_id=artifact.pk,
+        subject=str(artifact),
         before=before or {},
         after=after or {},
     )

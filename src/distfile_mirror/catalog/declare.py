@@ -4,25 +4,21 @@ Declaring again adds a use. What is known already is never replaced: a declarati
 contradicts it is refused, because one URI has one content here, for ever.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from distfile_mirror.catalog import audit
-from distfile_mirror.catalog.models import AuditEvent, File, Project, Use
-from distfile_mirror.catalog.moderate import make_pending, reason_text, required_text
+from distfile_mirror.catalog.models import AuditEvent, File
+from distfile_mirror.catalog.moderate import make_pending
 from distfile_mirror.catalog.problems import Problems
+from distfile_mirror.catalog.uses import UseFacts, add_use, check_use
 from distfile_mirror.errors import ConflictError
 from distfile_mirror.model.checksums import in_order, parse_checksums
-from distfile_mirror.model.licences import normalise_licence
 from distfile_mirror.model.states import State
 from distfile_mirror.model.uris import FileUri, parse_file_uri, uri_key
 
-MAX_PROJECT_CHARACTERS = 200
 MAX_FALLBACK_URIS = 20
 
 # sha256 of a stored blob, algorithms -> algorithm -> hex of its bytes.
@@ -53,9 +49,7 @@ class Declared:
 @dataclass(slots=True)
 class _Checked:
     uri: FileUri
-    project: str
-    reason: str
-    licence: str
+    use: UseFacts
     expected: dict[str, str]
     fallback_uris: list[str] = field(default_factory=list)
 
@@ -76,43 +70,27 @@ def declare_file(declaration: FileDeclaration, *, actor: str, digests_of: Digest
     stored = _digests_to_learn(key, checked, digests_of)
     with transaction.atomic():
         file, created = _get_or_create(key, checked)
-        events = [audit.file_event(actor, "declared", file, after={"expected": checked.expected})] if created else []
+        events = [audit.event(actor, "declared", file, after={"expected": checked.expected})] if created else []
         if not created:
             events += _merge(file, checked, stored, actor)
-        use_added = _add_use(file, checked, actor)
-        if use_added:
-            events.append(audit.file_event(actor, "use added", file, after=_use_facts(checked)))
         for event in events:
             event.save()
+        use_added = add_use(file, checked.use, actor=actor)
     return Declared(file, created, use_added)
 
 
 def _check(declaration: FileDeclaration) -> _Checked:
     problems = Problems()
     uri = problems.collect("uri", parse_file_uri, declaration.uri)
-    project = problems.collect("project", _project_name, declaration.project)
-    reason = problems.collect("reason", _reason, declaration.reason)
-    licence = problems.collect("licence", normalise_licence, declaration.licence)
+    use = check_use(problems, declaration.project, declaration.reason, declaration.licence)
     expected = problems.collect("checksums", parse_checksums, declaration.checksums)
     fallbacks = problems.collect("fallback_uris", _fallback_uris, declaration.fallback_uris)
     if fallbacks and expected == {}:
         problems.add("fallback_uris", "a fallback needs an expected checksum, or nobody could tell that it is the same")
     problems.raise_if_any()
     # Each is a value now; the type checker cannot know.
-    assert uri and project and reason and licence is not None and expected is not None and fallbacks is not None  # noqa: S101, PT018
-    return _Checked(uri, project, reason, licence, expected, [text for text in fallbacks if text != str(uri)])
-
-
-def _project_name(text: str) -> str:
-    name = required_text(text, MAX_PROJECT_CHARACTERS, "name the project that uses it")
-    if not name.isprintable():
-        message = "a project's name is one line of printable characters"
-        raise ValueError(message)
-    return name
-
-
-def _reason(text: str) -> str:
-    return reason_text(text, "say why it is needed")
+    assert uri and use and expected is not None and fallbacks is not None  # noqa: S101, PT018
+    return _Checked(uri, use, expected, [text for text in fallbacks if text != str(uri)])
 
 
 def _fallback_uris(texts: Sequence[str]) -> list[str]:
@@ -159,10 +137,10 @@ def _merge(file: File, checked: _Checked, stored: dict[str, str], actor: str) ->
     after = {"expected": file.expected, "fallback_uris": file.fallback_uris}
     if before == after:
         return []
-    events = [audit.file_event(actor, "amended", file, before, after)]
+    events = [audit.event(actor, "amended", file, before, after)]
     if file.state == State.FAILED:
         make_pending(file)
-        events.append(audit.file_event(actor, "retried", file))
+        events.append(audit.event(actor, "retried", file))
     file.save()
     return events
 
@@ -180,26 +158,3 @@ def _refuse_contradiction(file: File, digests: dict[str, str], declared: dict[st
             f"now declared is {algorithm}:{digest}; {advice}"
         )
         raise ConflictError(message)
-
-
-def _add_use(file: File, checked: _Checked, actor: str) -> bool:
-    project, _created = Project.objects.get_or_create(name=checked.project)
-    _use, added = Use.objects.get_or_create(
-        file=file,
-        fingerprint=_fingerprint(checked),
-        defaults={
-            "project": project,
-            "reason": checked.reason,
-            "licence": checked.licence,
-            "declared_by": actor,
-        },
-    )
-    return added
-
-
-def _fingerprint(checked: _Checked) -> bytes:
-    return hashlib.sha256(json.dumps([checked.project, checked.reason, checked.licence]).encode()).digest()
-
-
-def _use_facts(checked: _Checked) -> dict[str, Any]:
-    return {"project": checked.project, "reason": checked.reason, "licence": checked.licence}

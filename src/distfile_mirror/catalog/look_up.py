@@ -14,14 +14,24 @@ def find_file(uri: str) -> FoundFile | None:
         row = (
             File.objects.filter(uri_key=uri_key(uri))
             .values_list(
-                "uri", "state", "message", "sha256", "size", "headers", "received_bytes", "total_bytes", "fetched_at"
+                "pk",
+                "uri",
+                "state",
+                "message",
+                "sha256",
+                "size",
+                "headers",
+                "received_bytes",
+                "total_bytes",
+                "fetched_at",
             )
             .first()
         )
     if row is None:
         return None
-    stored_uri, state, message, sha256, size, headers, received, total, fetched_at = row
+    row_id, stored_uri, state, message, sha256, size, headers, received, total, fetched_at = row
     return FoundFile(
+        row_id=row_id,
         uri=stored_uri,
         state=State(state),
         message=message,

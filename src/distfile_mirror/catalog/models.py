@@ -117,6 +117,7 @@ class Image(Fetchable):
     evidence = models.JSONField(default=list)
     platforms = models.JSONField(default=list)
     with_referrers = models.BooleanField(default=False)
+    wants_more = models.BooleanField(default=False, help_text="More was chosen than the last claim knew of.")
 
     media_type = models.TextField(default="")
     size = models.BigIntegerField(null=True, help_text="In bytes.")
@@ -264,6 +265,101 @@ class AuditEvent(models.Model):
     def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refuse."""
         _refuse_change()
+
+
+class Miss(models.Model):
+    """Something that builds asked for in vain. ``name``: the URI of a file, the reference of an image.
+
+    ``is_open``: it may still be missing; not once it has been fetched. ``reason``: the latest.
+    """
+
+    key = models.BinaryField(max_length=32, unique=True, editable=False)
+    kind = models.TextField()
+    name = models.TextField()
+    host = models.TextField(default="")
+    reason = models.TextField(help_text="One of model.misses.MissReason.")
+    count = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    is_open = models.BooleanField(default=True)
+    is_dismissed = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "misses"
+        indexes = (
+            models.Index(fields=["-last_at", "-id"], name="miss_latest", condition=Q(is_open=True, is_dismissed=False)),
+            models.Index(fields=["-count", "-id"], name="miss_most", condition=Q(is_open=True, is_dismissed=False)),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MissSource(models.Model):
+    """Who asked for it in vain: a build's label, perhaps empty, and a client's address."""
+
+    miss = models.ForeignKey(Miss, on_delete=models.CASCADE, related_name="sources")
+    label = models.TextField()
+    client = models.TextField()
+    reason = models.TextField()
+    count = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["miss", "label", "client", "reason"], name="miss_source_once"),)
+        indexes = (models.Index(fields=["label", "-last_at"], name="miss_source_label"),)
+
+    def __str__(self) -> str:
+        return f"{self.label or self.client}: {self.miss}"
+
+
+class Hit(models.Model):
+    """How often an artifact was served to the builds with a label, perhaps empty."""
+
+    kind = models.TextField(help_text="file or image")
+    artifact_id = models.BigIntegerField()
+    label = models.TextField()
+    count = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["kind", "artifact_id", "label"], name="hit_once"),)
+        indexes = (models.Index(fields=["label", "-last_at"], name="hit_label"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.artifact_id} by {self.label or 'somebody'}"
+
+
+class Traffic(models.Model):
+    """What the proxies did within an hour."""
+
+    hour = models.DateTimeField(primary_key=True)
+    hits = models.BigIntegerField(default=0)
+    misses = models.BigIntegerField(default=0)
+    sent_bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "traffic"
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%dT%H}: {self.hits} hits, {self.misses} misses"
+
+
+class Growth(models.Model):
+    """What was stored on a day."""
+
+    day = models.DateField(primary_key=True)
+    files = models.BigIntegerField(default=0)
+    images = models.BigIntegerField(default=0)
+    stored_bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "growth"
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.files} files, {self.images} images"
 
 
 class Revision(models.Model):

@@ -1,25 +1,38 @@
-"""The downloaders' queue: claim rows, keep their leases, record what became of them.
+"""The downloaders' queue of files: claim rows, keep their leases, record what became of them.
 
-A claim is a lease: a row is its owner's until ``due_at``, which the owner moves on while it works.
-Who has lost the lease cannot record anything, so two workers never finish the same row.
 Rows are claimed and recorded many in one transaction: the disk is asked to flush once for all.
+``leases`` says what holds for images as well.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db import transaction
 from django.utils import timezone
 
-from distfile_mirror.catalog import audit
-from distfile_mirror.catalog.bulk import insert_rows, update_rows
+from distfile_mirror.catalog import leases
 from distfile_mirror.catalog.database import available
-from distfile_mirror.catalog.models import AuditEvent, File
+from distfile_mirror.catalog.growth import add_growth
+from distfile_mirror.catalog.leases import Applied, Changes, Event, Failed, Progress, Released, Row
+from distfile_mirror.catalog.models import File
+from distfile_mirror.catalog.seen import ArtifactKind
+from distfile_mirror.catalog.sightings import settle
 from distfile_mirror.model.checksums import in_order
 from distfile_mirror.model.states import State, check_moves
+
+__all__ = [
+    "Claim",
+    "Failed",
+    "Fetched",
+    "Outcome",
+    "Progress",
+    "Released",
+    "claim",
+    "record",
+    "release_owner",
+    "report",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,62 +63,26 @@ class Fetched:
     decoded_digests: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It did not work. ``retry_in``: until the next attempt, or None where only a person can help."""
-
-    row_id: int
-    message: str
-    retry_in: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """It was interrupted, by no fault of the file: any worker may begin anew, after ``retry_in``; ``message`` why."""
-
-    row_id: int
-    message: str = ""
-    retry_in: timedelta = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a download is, in bytes; ``total_bytes`` None where upstream does not say."""
-
-    received_bytes: int
-    total_bytes: int | None
-
-
 Outcome = Fetched | Failed | Released
 
 
 def claim(owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str] = ()) -> list[Claim]:
     """Claim up to ``limit`` rows that are due, longest due first, for ``owner``. Raises UnavailableError."""
-    now = timezone.now()
+    columns = ("uri", "host", "expected", "fallback_uris", "attempts")
     with available(), transaction.atomic():
-        due = File.objects.filter(due_at__lte=now).exclude(host__in=excluded_hosts).order_by("due_at")
-        columns = ("pk", "uri", "host", "expected", "fallback_uris", "attempts", "state")
-        rows = list(_locked_by_nobody(due).values_list(*columns)[:limit])
-        for *_facts, state in rows:
-            _check_claim(State(state))
-        File.objects.filter(pk__in=[row[0] for row in rows]).update(
-            state=State.FETCHING, lease_owner=owner, due_at=now + lease, received_bytes=0, total_bytes=None
-        )
-    return [Claim(*facts) for *facts, _state in rows]
+        rows = File.objects.exclude(host__in=excluded_hosts)
+        claimed = leases.claim_rows(rows, owner, limit=limit, lease=lease, columns=columns)
+    return [Claim(*facts) for facts in claimed]
 
 
 def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
     """Write how far downloads are, which also moves their leases on. Raises UnavailableError."""
-    until = timezone.now() + lease
-    with available(), transaction.atomic():
-        for row_id, at in progress.items():
-            _owned(owner, [row_id]).update(received_bytes=at.received_bytes, total_bytes=at.total_bytes, due_at=until)
+    leases.report(File, owner, progress, lease=lease)
 
 
 def release_owner(owner: str) -> int:
     """Give back all that a dead ``owner`` had claimed; return how many rows. Raises UnavailableError."""
-    with available(), transaction.atomic():
-        return File.objects.filter(state=State.FETCHING, lease_owner=owner).update(due_at=timezone.now())
+    return leases.release_owner(File, owner)
 
 
 def record(owner: str, outcomes: Iterable[Outcome]) -> None:
@@ -115,75 +92,35 @@ def record(owner: str, outcomes: Iterable[Outcome]) -> None:
         UnavailableError: and nothing was recorded.
     """
     by_id = {outcome.row_id: outcome for outcome in outcomes}
+    columns = ("pk", "uri", "state", "attempts", "expected")
     with available(), transaction.atomic():
-        rows = _owned(owner, by_id).select_for_update().values_list("pk", "uri", "state", "expected", "attempts")
-        applied = [_apply(_Row(*row), by_id[row[0]]) for row in rows]
-        update_rows(File, [(row.row_id, {**changes, "lease_owner": ""}) for row, changes, _event in applied])
-        insert_rows(AuditEvent, [_event_row(owner, row, *event) for row, _changes, event in applied if event])
+        rows = leases.owned(File, owner, by_id).select_for_update().values_list(*columns)
+        applied = [_apply(Row(*facts), expected, by_id[facts[0]]) for *facts, expected in rows]
+        leases.write(File, owner, applied)
+        _count(applied)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What must be known of a row to record its outcome."""
-
-    row_id: int
-    uri: str
-    state: str
-    expected: Mapping[str, str]
-    attempts: int
+def _count(applied: Iterable[Applied]) -> None:
+    present = [(row.name, changes["size"]) for row, changes, _event in applied if changes["state"] == State.PRESENT]
+    settle(ArtifactKind.FILE, [uri for uri, _size in present])
+    add_growth(files=len(present), stored_bytes=sum(size for _uri, size in present))
 
 
-_Changes = dict[str, Any]
-# The action, and what the audit event says of the state after it.
-_Event = tuple[str, _Changes]
+def _apply(row: Row, expected: Mapping[str, str], outcome: Outcome) -> Applied:
+    if isinstance(outcome, Fetched):
+        return row, *_apply_fetched(row, expected, outcome)
+    return row, *leases.apply_unfetched(row, outcome)
 
 
-def _event_row(owner: str, row: _Row, action: str, after: _Changes) -> _Changes:
-    return {
-        "at": timezone.now(),
-        "actor": owner,
-        "action": action,
-        "subject_kind": audit.FILE,
-        "subject_id": row.row_id,
-        "subject": row.uri,
-        "before": {"state": row.state},
-        "after": after,
-    }
-
-
-def _check_claim(state: State) -> None:
-    if state is not State.FETCHING:  # else its lease has run out
-        check_moves(state, State.FETCHING)
-
-
-def _locked_by_nobody(rows: QuerySet[File]) -> QuerySet[File]:
-    return rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
-
-
-def _owned(owner: str, row_ids: Collection[int]) -> QuerySet[File]:
-    return File.objects.filter(pk__in=row_ids, state=State.FETCHING, lease_owner=owner)
-
-
-def _apply(row: _Row, outcome: Outcome) -> tuple[_Row, _Changes, _Event | None]:
-    match outcome:
-        case Fetched():
-            return row, *_apply_fetched(row, outcome)
-        case Failed():
-            return row, *_apply_failed(row, outcome)
-        case Released():
-            changes = _back_to_pending(row, outcome.retry_in)
-            return row, changes | ({"message": outcome.message} if outcome.message else {}), None
-
-
-def _apply_fetched(row: _Row, outcome: Fetched) -> tuple[_Changes, _Event | None]:
+def _apply_fetched(row: Row, expected: Mapping[str, str], outcome: Fetched) -> tuple[Changes, Event | None]:
     known = {**outcome.decoded_digests, **outcome.digests}
-    if not set(row.expected) <= set(known):  # declared again, with more checksums, while it was fetched
-        return _back_to_pending(row, timedelta(0)), None
-    wrong = [name for name, digest in row.expected.items() if not _matches(name, digest, outcome)]
+    if not set(expected) <= set(known):  # declared again, with more checksums, while it was fetched
+        return leases.back_to_pending(row, timedelta(0)), None
+    wrong = [name for name, digest in expected.items() if not _matches(name, digest, outcome)]
     if wrong:
-        names = ", ".join(f"{name}:{row.expected[name]}" for name in wrong)
+        names = ", ".join(f"{name}:{expected[name]}" for name in wrong)
         message = f"what came is not what was declared meanwhile: {names}"
-        return _apply_failed(row, Failed(row.row_id, message, None))
+        return leases.apply_failed(row, Failed(row.row_id, message, None))
     told = {
         "state": check_moves(State(row.state), State.PRESENT).value,
         "sha256": outcome.sha256,
@@ -205,17 +142,3 @@ def _apply_fetched(row: _Row, outcome: Fetched) -> tuple[_Changes, _Event | None
 
 def _matches(algorithm: str, digest: str, outcome: Fetched) -> bool:
     return digest in {outcome.digests.get(algorithm), outcome.decoded_digests.get(algorithm)}
-
-
-def _apply_failed(row: _Row, outcome: Failed) -> tuple[_Changes, _Event]:
-    if outcome.retry_in is None:
-        moved: _Changes = {"state": check_moves(State(row.state), State.FAILED).value, "due_at": None}
-    else:
-        moved = _back_to_pending(row, outcome.retry_in)
-    changes = {**moved, "message": outcome.message, "attempts": row.attempts + 1}
-    return changes, ("failed", {"state": moved["state"], "message": outcome.message})
-
-
-def _back_to_pending(row: _Row, wait: timedelta) -> _Changes:
-    state = check_moves(State(row.state), State.FAILED, State.PENDING)
-    return {"state": state.value, "due_at": timezone.now() + wait}

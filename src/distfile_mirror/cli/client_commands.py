@@ -1,36 +1,30 @@
-"""The commands that speak REST to a running server: add, list, show, wait, retry, block, unblock, amend.
-
-Exit status: 0 done; 1 something failed or was refused; 2 wrong usage; 130 interrupted while waiting.
-"""
+"""The commands for files that speak REST to a running server: add, list, show, wait, retry, block, unblock, amend."""
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from distfile_mirror.cli import output
+from distfile_mirror.cli import conversation, output
+from distfile_mirror.cli.conversation import (
+    DEFAULT_SERVER,
+    BlockReason,
+    Everything,
+    Json,
+    Licence,
+    Limit,
+    Project,
+    Reason,
+    Server,
+    Timeout,
+    Token,
+    talking,
+)
 from distfile_mirror.cli.declarations import Wanted, wanted
-from distfile_mirror.cli.rest import Document, MirrorClient, RefusedError
-from distfile_mirror.cli.waiting import wait_for
-from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.checksums import parse_checksums
 from distfile_mirror.model.states import State
 
-INTERRUPTED = 130
-DEFAULT_SERVER = "http://127.0.0.1:8080"
-
-Server = Annotated[
-    str, typer.Option("--server", envvar="DISTFILE_MIRROR_SERVER", metavar="URL", help="Where the server is.")
-]
-Token = Annotated[
-    str, typer.Option("--token", envvar="DISTFILE_MIRROR_TOKEN", metavar="TOKEN", help="API token, if it needs one.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Timeout = Annotated[
-    float | None, typer.Option("--timeout", min=0, metavar="SECONDS", help="Wait no longer; the download goes on.")
-]
 Which = Annotated[str, typer.Argument(metavar="ID|URI", help="Number or URI of the file.")]
 Checksums = Annotated[
     list[str] | None,
@@ -59,9 +53,9 @@ def add(
         typer.Argument(metavar="URI...", help="What to declare; - reads lines: a URI, and its checksum if known."),
     ],
     *,
-    project: Annotated[str, typer.Option(help="What uses it.")],
-    reason: Annotated[str, typer.Option(help="Why it is needed.")],
-    licence: Annotated[str, typer.Option("--licence", "--license", metavar="SPDX", help="SPDX expression.")] = "",
+    project: Project,
+    reason: Reason,
+    licence: Licence = "",
     checksum: Checksums = None,
     fallback: Annotated[
         list[str] | None, typer.Option(metavar="URI", help="Where else the same bytes are; repeatable.")
@@ -76,19 +70,11 @@ def add(
     items = wanted(uris, sys.stdin)
     _check_usage(items, checksum or [], fallback or [], project, reason)
     shared = {"project": project, "reason": reason, "licence": licence, "fallback_uris": fallback or []}
-    with _client(server, token) as client:
-        results = []
-        for item in items:
-            results.append(_declare(client, item, {**shared, "checksums": [*item.checksums, *(checksum or [])]}))
-            if "id" in results[-1] and not (wait or json):
-                output.print_sentence(results[-1], output.stdout())
-        files = {result["id"]: result for result in results if "id" in result}
-        if wait and files:
-            files = _wait(client, files, timeout, json=json)
-    if json:
-        results = [files.get(result.get("id", 0), result) for result in results]
-        output.print_json(results[0] if len(results) == 1 else results)
-    _exit(failed=any("id" not in result for result in results) or (wait and not _all_present(files.values())))
+    bodies = [
+        (item.uri, {"uri": item.uri, **shared, "checksums": [*item.checksums, *(checksum or [])]}) for item in items
+    ]
+    with talking(server, token) as client:
+        conversation.declare_all(client, bodies, wait=wait, timeout=timeout, json=json)
 
 
 def list_files(
@@ -96,27 +82,21 @@ def list_files(
     q: Annotated[str, typer.Option("--q", metavar="TEXT", help="Part of the URI or of the stored sha256.")] = "",
     state: Annotated[State | None, typer.Option(help="Only files in this state.")] = None,
     project: Annotated[str, typer.Option(help="Only files that this project uses.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    limit: Limit = 50,
+    everything: Everything = False,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     json: Json = False,
 ) -> None:
     """List files, newest first."""
-    with _client(server, token) as client:
-        filters = {"q": q, "state": state.value if state else "", "project": project}
-        files = list(client.files(limit=None if everything else limit, **filters))
-    if json:
-        output.print_json(files)
-        return
-    output.print_list(files)
-    if len(files) == limit and not everything:
-        output.stderr().print(f"the newest {limit}; --all or --limit shows more")
+    filters = {"q": q, "state": state.value if state else "", "project": project}
+    with talking(server, token) as client:
+        conversation.list_all(client, filters, limit=limit, everything=everything, json=json)
 
 
 def show(which: Which, *, server: Server = DEFAULT_SERVER, token: Token = "", json: Json = False) -> None:
     """Show all that is known of a file."""
-    with _client(server, token) as client:
+    with talking(server, token) as client:
         file = client.find(which)
     (output.print_json if json else output.print_details)(file)
 
@@ -130,35 +110,33 @@ def wait(
     json: Json = False,
 ) -> None:
     """Wait until files are present or have failed."""
-    with _client(server, token) as client:
-        found = [client.find(each) for each in which]
-        files = _wait(client, {file["id"]: file for file in found}, timeout, json=json)
-    if json:
-        results = [files[file["id"]] for file in found]
-        output.print_json(results[0] if len(results) == 1 else results)
-    _exit(failed=not _all_present(files.values()))
+    with talking(server, token) as client:
+        conversation.wait_for_each(client, which, timeout, json=json)
 
 
 def retry(which: Which, *, server: Server = DEFAULT_SERVER, token: Token = "", json: Json = False) -> None:
     """Try a failed download again."""
-    _act(which, "retry", None, server, token, json=json)
+    with talking(server, token) as client:
+        conversation.act(client, which, "retry", None, json=json)
 
 
 def block(
     which: Which,
     *,
-    reason: Annotated[str, typer.Option(help="Why it must not be used; builds are shown it.")],
+    reason: BlockReason,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     json: Json = False,
 ) -> None:
     """Stop serving a file; its bytes are kept."""
-    _act(which, "block", {"reason": reason}, server, token, json=json)
+    with talking(server, token) as client:
+        conversation.act(client, which, "block", {"reason": reason}, json=json)
 
 
 def unblock(which: Which, *, server: Server = DEFAULT_SERVER, token: Token = "", json: Json = False) -> None:
     """Serve a blocked file again."""
-    _act(which, "unblock", None, server, token, json=json)
+    with talking(server, token) as client:
+        conversation.act(client, which, "unblock", None, json=json)
 
 
 def amend(
@@ -173,57 +151,8 @@ def amend(
 ) -> None:
     """Replace the expected checksums of a file that is not stored yet; a failed one is tried again."""
     _check_checksums(checksum)
-    with _client(server, token) as client:
-        _print(client.amend(client.find(which)["id"], checksum), json=json)
-
-
-def _act(which: str, action: str, body: dict[str, Any] | None, server: str, token: str, *, json: bool) -> None:
-    with _client(server, token) as client:
-        _print(client.act(client.find(which)["id"], action, body), json=json)
-
-
-def _print(file: Document, *, json: bool) -> None:
-    if json:
-        output.print_json(file)
-    else:
-        output.print_sentence(file, output.stdout())
-
-
-@contextmanager
-def _client(server: str, token: str) -> Iterator[MirrorClient]:
-    """Give a client; whatever it raises ends in a line on standard error and status 1."""
-    try:
-        with MirrorClient(server, token) as client:
-            yield client
-    except MirrorError as error:
-        output.print_error(error)
-        raise typer.Exit(1) from None
-
-
-def _declare(client: MirrorClient, item: Wanted, rest: dict[str, Any]) -> Document:
-    """Declare one file; a refusal is printed and returned as {uri, error}, and the others go on."""
-    try:
-        file, _created = client.declare({"uri": item.uri, **rest})
-    except RefusedError as error:
-        output.print_error(error, about=item.uri)
-        return {"uri": item.uri, "error": error.problem}
-    return file
-
-
-def _wait(
-    client: MirrorClient, files: dict[int, Document], timeout: float | None, *, json: bool
-) -> dict[int, Document]:
-    console = output.stderr() if json else output.stdout()
-    try:
-        settled = wait_for(client, files, timeout=timeout, console=console)
-    except KeyboardInterrupt:
-        numbers = " ".join(map(str, files))
-        output.stderr().print(f"\nstopped waiting; the download goes on. To wait again: distfile-mirror wait {numbers}")
-        raise typer.Exit(INTERRUPTED) from None
-    late = [file for file in settled.values() if file["state"] in {State.PENDING, State.FETCHING, State.REQUESTED}]
-    if late:
-        output.stderr().print(f"not there after {timeout:g} seconds: {len(late)}; the download goes on")
-    return settled
+    with talking(server, token) as client:
+        conversation.print_result(client.amend(client.find(which)["id"], checksum), json=json)
 
 
 def _check_usage(
@@ -237,9 +166,7 @@ def _check_usage(
         )
     if len(items) > 1 and fallbacks:
         raise typer.BadParameter("is for one URI; declare it by itself", param_hint="--fallback")
-    for flag, value in (("--project", project), ("--reason", reason)):
-        if not value.strip():
-            raise typer.BadParameter("must not be empty", param_hint=flag)
+    conversation.check_not_blank(project=project, reason=reason)
     _check_checksums(checksums)
 
 
@@ -248,12 +175,3 @@ def _check_checksums(checksums: list[str]) -> None:
         parse_checksums(checksums)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--checksum") from None
-
-
-def _all_present(files: Collection[Document]) -> bool:
-    return all(file["state"] == State.PRESENT for file in files)
-
-
-def _exit(*, failed: bool) -> None:
-    if failed:
-        raise typer.Exit(1)

@@ -5,20 +5,25 @@ Texts come from other people and other servers, so control characters never reac
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distfile_mirror.cli.rest import Document, RefusedError
+from distfile_mirror.cli.rest import FILES, IMAGES, Document, RefusedError, kind_of
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.sizes import size_in_words
 from distfile_mirror.model.states import State
 
 FLAGS = {
     "uri": "URI",
+    "reference": "REFERENCE",
+    "registry": "--registry",
+    "repository": "--repository",
+    "digest": "--digest",
+    "platforms": "--platform",
     "project": "--project",
     "reason": "--reason",
     "licence": "--licence",
@@ -70,51 +75,55 @@ def print_error(error: MirrorError, *, about: str = "") -> None:
         console.print(Text(f"error: {prefix}", "red") + Text(f"{clean(flag)}: {clean(message)}"))
 
 
-def print_sentence(file: Document, console: Console) -> None:
-    """Print in a sentence what became of a file, and what to do next."""
-    text = Text(clean(file["uri"]), "bold")
-    number, message = file["id"], clean(file["message"])
-    match file["state"]:
+def print_sentence(document: Document, console: Console) -> None:
+    """Print in a sentence what became of a file or an image, and what to do next."""
+    kind = kind_of(document)
+    text = Text(clean(document[kind.named_by]), "bold")
+    number, message = document["id"], clean(document["message"])
+    match document["state"]:
         case State.PRESENT:
-            text.append(f" is present: {size_in_words(file['size'])}, sha256 {file['sha256']}", "not bold")
+            checksum = f", sha256 {document['sha256']}" if "sha256" in document else ""
+            text.append(f" is present: {size_in_words(document['size'])}{checksum}", "not bold")
         case State.FAILED:
             text.append(f" failed: {message}\n", "not bold red")
-            text.append(f"  to try again: distfile-mirror retry {number}\n", "not bold")
-            text.append(f"  if the checksum is wrong: distfile-mirror amend {number} --checksum …", "not bold")
+            text.append(f"  to try again: distfile-mirror retry{kind.suffix} {number}", "not bold")
+            if kind is FILES:
+                text.append(f"\n  if the checksum is wrong: distfile-mirror amend {number} --checksum …", "not bold")
         case State.BLOCKED:
             text.append(f" is blocked: {message}", "not bold red")
         case state:
             because = f": {message}" if message else ""
-            text.append(f" is {state}{because} (file {number})", "not bold")
+            text.append(f" is {state}{because} ({kind.noun} {number})", "not bold")
     console.print(text)
 
 
 def print_list(files: Sequence[Document]) -> None:
-    """Print files, one a line: a table on a terminal, fields separated by tabs elsewhere."""
+    """Print files or images, one a line: a table on a terminal, fields separated by tabs elsewhere."""
     console = stdout()
     if not console.is_terminal:
         for file in files:
-            fields = (file["id"], file["state"], file["size"] if file["size"] is not None else "", file["uri"])
+            name = file[kind_of(file).named_by]
+            fields = (file["id"], file["state"], file["size"] if file["size"] is not None else "", name)
             print("\t".join(map(clean, fields)))  # noqa: T201
         return
-    table = Table("ID", "State", "Size", "URI", box=None, pad_edge=False)
+    name = "Reference" if files and kind_of(files[0]) is IMAGES else "URI"
+    table = Table("ID", "State", "Size", name, box=None, pad_edge=False)
     table.columns[0].justify = table.columns[2].justify = "right"
     table.columns[3].overflow = "fold"
     for file in files:
         state = Text(file["state"], STYLES.get(file["state"], ""))
-        table.add_row(str(file["id"]), state, size_in_words(file["size"]), Text(clean(file["uri"])))
+        table.add_row(str(file["id"]), state, size_in_words(file["size"]), Text(clean(file[kind_of(file).named_by])))
     console.print(table, soft_wrap=False)
 
 
 def print_details(file: Document) -> None:
     """Print all that is known of a file."""
-    console = stdout()
     facts = [
         ("uri", file["uri"]),
         ("file", file["id"]),
         ("state", file["state"]),
         ("message", file["message"]),
-        ("size", f"{size_in_words(file['size'])} ({file['size']} bytes)" if file["size"] is not None else ""),
+        ("size", exact_size(file)),
         *(("stored", f"{name}:{hexadecimal}") for name, hexadecimal in file["digests"].items()),
         *(("expected", checksum) for checksum in file["checksums"]),
         ("warning", "only weak checksums are known" if file["checksum_strength"] == "weak" else ""),
@@ -125,9 +134,27 @@ def print_details(file: Document) -> None:
         ("declared", file["created_at"]),
         ("page", file["url"]),
     ]
+    print_facts(facts)
+    print_uses(file)
+
+
+def exact_size(document: Document) -> str:
+    """Write the size of a file or an image for people and to the byte; empty while it has none."""
+    size = document["size"]
+    return f"{size_in_words(size)} ({size} bytes)" if size is not None else ""
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print names with their values; those without one are left out."""
+    console = stdout()
     for name, value in facts:
         if value:
             console.print(Text(f"{name + ':':<14}", "bold") + Text(clean(value)))
-    for use in file["uses"]:
-        by = f"{use['project']}: {use['reason']} (licence {use['licence'] or 'unknown'}, {use['declared_by']})"
-        console.print(Text(f"{'used by:':<14}", "bold") + Text(clean(by)))
+
+
+def print_uses(document: Document) -> None:
+    """Print who uses a file or an image."""
+    print_facts(
+        ("used by", f"{use['project']}: {use['reason']} (licence {use['licence'] or 'unknown'}, {use['declared_by']})")
+        for use in document["uses"]
+    )

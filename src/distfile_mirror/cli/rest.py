@@ -5,18 +5,62 @@ often they are the mirror itself. Certificates are judged by the system's store 
 """
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
 
 from distfile_mirror.errors import MirrorError, NotFoundError
+from distfile_mirror.model.digests import HEX_DIGITS
+from distfile_mirror.model.references import parse_reference
 
 API = "/api/v1"
 TIMEOUT_SECONDS = 60.0
 LIST_PAGE_SIZE = 500
 
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of artifact. ``path``: of its list in the API, and what the list's documents have it under.
+
+    ``named_by``: the member of a document that names it for people. ``suffix``: of its commands.
+    ``search``: from a name to the filters of a list, and a test for what is meant of it.
+    """
+
+    path: str
+    noun: str
+    named_by: str
+    suffix: str
+    search: Callable[[str], tuple[dict[str, str], Callable[[Document], bool]]]
+
+
+def _search_file(uri: str) -> tuple[dict[str, str], Callable[[Document], bool]]:
+    return {"uri": uri}, lambda _document: True
+
+
+def _search_image(text: str) -> tuple[dict[str, str], Callable[[Document], bool]]:
+    if text.partition(":")[0] in HEX_DIGITS:
+        return {"digest": text}, lambda _document: True
+    try:
+        reference = parse_reference(text)
+    except ValueError as error:
+        raise NotFoundError(str(error)) from None
+    if reference.digest is None:
+        raise NotFoundError(f"{text} names a tag; an image is found by its digest: {text}@sha256:…")
+    name = f"{reference.registry}/{reference.repository}@{reference.digest}"
+    return {"digest": str(reference.digest)}, lambda document: bool(document["reference"] == name)
+
+
+FILES = Kind("files", "file", "uri", "", _search_file)
+IMAGES = Kind("images", "image", "reference", "-image", _search_image)
+
+
+def kind_of(document: Document) -> Kind:
+    """Tell what ``document`` is about."""
+    return IMAGES if IMAGES.named_by in document else FILES
 
 
 class UnreachableError(MirrorError):
@@ -37,11 +81,16 @@ class RefusedError(MirrorError):
 
 
 class MirrorClient:
-    """A connection to the server at the address ``server``. Every method may raise the two errors above."""
+    """A connection to the server at the address ``server``, for one kind of artifact.
 
-    def __init__(self, server: str, token: str = "") -> None:
+    Every method may raise the two errors above.
+    """
+
+    def __init__(self, server: str, token: str = "", kind: Kind = FILES) -> None:
         headers = {"Accept": "application/json", "Authorization": f"Bearer {token}"} if token else {}
+        self.kind = kind
         self._server = server
+        self._path = f"/{kind.path}"
         self._http = httpx.Client(
             base_url=server.rstrip("/") + API,
             headers=headers,
@@ -57,44 +106,48 @@ class MirrorClient:
         self._http.close()
 
     def declare(self, declaration: Mapping[str, Any]) -> tuple[Document, bool]:
-        """Declare a file; return it, and whether it is new."""
-        response = self._ask("POST", "/files", json=declaration)
+        """Declare an artifact; return it, and whether it is new."""
+        response = self._ask("POST", self._path, json=declaration)
         return _document(response), response.status_code == httpx.codes.CREATED
 
-    def show(self, file_id: int) -> Document:
-        """Return a file."""
-        return _document(self._ask("GET", f"/files/{file_id}"))
+    def show(self, number: int) -> Document:
+        """Return an artifact."""
+        return _document(self._ask("GET", f"{self._path}/{number}"))
 
-    def find(self, id_or_uri: str) -> Document:
-        """Return the file of this number or URI. Raises NotFoundError too."""
-        if id_or_uri.isdecimal():
-            return self.show(int(id_or_uri))
-        found = next(self.files(uri=id_or_uri), None)
-        if found is None:
-            raise NotFoundError(f"{id_or_uri} is not declared")
-        return found
+    def find(self, number_or_name: str) -> Document:
+        """Return the artifact of this number or name. Raises NotFoundError too, also if several are meant."""
+        if number_or_name.isdecimal():
+            return self.show(int(number_or_name))
+        filters, is_meant = self.kind.search(number_or_name)
+        found = [document for document in self.list(filters) if is_meant(document)]
+        if len(found) == 1:
+            return self.show(found[0]["id"])  # a list does not tell all
+        if not found:
+            raise NotFoundError(f"{number_or_name} is not declared")
+        names = ", ".join(f"{document[self.kind.named_by]} ({document['id']})" for document in found)
+        raise NotFoundError(f"{number_or_name} may be any of these; name one by its number: {names}")
 
-    def files(self, *, limit: int | None = None, **filters: str) -> Iterator[Document]:
-        """Yield the files for which all ``filters`` hold, newest first; at most ``limit``."""
+    def list(self, filters: Mapping[str, str], *, limit: int | None = None) -> Iterator[Document]:
+        """Yield the artifacts for which all ``filters`` hold, newest first; at most ``limit``."""
         left = limit if limit is not None else float("inf")
         cursor = ""
         while left > 0:
             page_size = int(min(left, LIST_PAGE_SIZE))
             parameters = {**_given(filters), "cursor": cursor, "limit": page_size}
-            page = _document(self._ask("GET", "/files", params=parameters), "files")
-            yield from page["files"]
-            left -= len(page["files"])
+            page = _document(self._ask("GET", self._path, params=parameters), self.kind.path)
+            yield from page[self.kind.path]
+            left -= len(page[self.kind.path])
             cursor = page["next_cursor"]
             if not cursor:
                 return
 
-    def act(self, file_id: int, action: str, body: Mapping[str, Any] | None = None) -> Document:
-        """Do ``action`` (retry, block, unblock) to a file; return it."""
-        return _document(self._ask("POST", f"/files/{file_id}/{action}", json=body))
+    def act(self, number: int, action: str, body: Mapping[str, Any] | None = None) -> Document:
+        """Do ``action`` (retry, block, unblock, platforms) to an artifact; return it."""
+        return _document(self._ask("POST", f"{self._path}/{number}/{action}", json=body))
 
-    def amend(self, file_id: int, checksums: list[str]) -> Document:
+    def amend(self, number: int, checksums: Sequence[str]) -> Document:
         """Replace the expected checksums of a file; return it."""
-        return _document(self._ask("PATCH", f"/files/{file_id}", json={"checksums": checksums}))
+        return _document(self._ask("PATCH", f"{self._path}/{number}", json={"checksums": checksums}))
 
     def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:

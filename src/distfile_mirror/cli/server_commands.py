@@ -55,6 +55,8 @@ UpstreamCa = Annotated[
     str | None, typer.Option("--upstream-ca", metavar="FILE", help="PEM file of further CAs that upstreams may have.")
 ]
 
+Watch = Annotated[bool, typer.Option("--watch", help="Go on for ever, instead of doing what is due.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the server commands to ``app``."""
@@ -62,6 +64,7 @@ def register(app: typer.Typer) -> None:
     app.command("web-proxy")(web_proxy)
     app.command("web-admin")(web_admin)
     app.command("cron-download-files")(cron_download_files)
+    app.command("cron-download-containers")(cron_download_containers)
     app.command()(migrate)
 
 
@@ -90,7 +93,7 @@ def serve(
     connect_to: ConnectTo = None,
     upstream_ca: UpstreamCa = None,
 ) -> None:
-    """Run everything on this machine: proxy, admin and downloader, with SQLite and a folder."""
+    """Run everything on this machine: proxy, admin and downloaders, with SQLite and a folder."""
     from distfile_mirror.wiring import processes
 
     config = configured(
@@ -148,7 +151,7 @@ def cron_download_files(
     allow_network: AllowNetwork = None,
     connect_to: ConnectTo = None,
     upstream_ca: UpstreamCa = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on for ever, instead of doing what is due.")] = False,
+    watch: Watch = False,
 ) -> None:
     """Download declared files: what is due now, for cron, or with --watch whatever comes."""
     from distfile_mirror.wiring import processes
@@ -161,9 +164,30 @@ def cron_download_files(
         connect_to=connect_to,
         upstream_ca=upstream_ca,
     )
-    summary = processes.download_files(config, watch=watch)
-    if not watch:
-        typer.echo(json.dumps(summary) if not sys.stdout.isatty() else _in_words(summary))
+    _tell(processes.download_files(config, watch=watch), watch=watch)
+
+
+def cron_download_containers(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    allow_network: AllowNetwork = None,
+    connect_to: ConnectTo = None,
+    upstream_ca: UpstreamCa = None,
+    watch: Watch = False,
+) -> None:
+    """Download declared container images: what is due now, for cron, or with --watch whatever comes."""
+    from distfile_mirror.wiring import processes
+
+    config = configured(
+        config_file,
+        data_dir=data_dir,
+        database_url=database_url,
+        allow_network=allow_network,
+        connect_to=connect_to,
+        upstream_ca=upstream_ca,
+    )
+    _tell(processes.download_containers(config, watch=watch), watch=watch)
 
 
 def migrate(config_file: ConfigFile = None, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
@@ -214,6 +238,11 @@ def _shortest(path: Path) -> str:
         if len(relative) < len(str(path.absolute())) and not relative.startswith("..")
         else str(path.absolute())
     )
+
+
+def _tell(summary: dict[str, int], *, watch: bool) -> None:
+    if not watch:
+        typer.echo(json.dumps(summary) if not sys.stdout.isatty() else _in_words(summary))
 
 
 def _in_words(summary: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Waits until files have arrived or failed, and shows how it goes."""
+"""Waits until files or images have arrived or failed, and shows how it goes."""
 
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from distfile_mirror.cli.output import clean, print_sentence
-from distfile_mirror.cli.rest import Document, MirrorClient, UnreachableError
+from distfile_mirror.cli.rest import Document, MirrorClient, UnreachableError, kind_of
 from distfile_mirror.model.states import State
 
 SETTLED = frozenset({State.PRESENT, State.FAILED, State.REJECTED, State.BLOCKED})
@@ -89,5 +89,6 @@ def _lines(console: Console) -> Iterator[Report]:
 
 
 def _name(file: Document) -> str:
-    name = file["uri"].partition("?")[0].rpartition("/")[2] or file["uri"]
-    return clean(name[:NAME_CHARACTERS]).replace("[", r"\[")
+    name: str = file[kind_of(file).named_by]
+    short = name.partition("?")[0].partition("@")[0].rpartition("/")[2] or name
+    return clean(short[:NAME_CHARACTERS]).replace("[", r"\[")

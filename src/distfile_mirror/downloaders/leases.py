@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from distfile_mirror.catalog.queue import Progress
+from distfile_mirror.catalog.leases import Progress
 from distfile_mirror.downloaders.blob_sink import Meter
 
 REPORT_SECONDS = 1.0

@@ -13,23 +13,26 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from distfile_mirror.catalog.queue import Failed, Outcome, Progress, Released
+from distfile_mirror.catalog.leases import Failed, Progress, Released
 from distfile_mirror.downloaders.backlog import Backlog, Claimed
 from distfile_mirror.downloaders.blob_sink import Meter
 from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
 from distfile_mirror.downloaders.leases import Leases
 from distfile_mirror.downloaders.outcomes import judge, left_alone
-from distfile_mirror.downloaders.recorder import Recorder
+from distfile_mirror.downloaders.recorder import Recorder, RowOutcome
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
 from distfile_mirror.errors import MirrorError, StorageError, UnavailableError
 
 C = TypeVar("C", bound=Claimed)
+# What is recorded of a row that was fetched, by its kind of artifact.
+F = TypeVar("F", bound=RowOutcome)
+F_contra = TypeVar("F_contra", bound=RowOutcome, contravariant=True)
 
 log = structlog.get_logger()
 
 
-class Queue(Protocol[C]):
-    """What the loop needs of a queue in the catalog; the module catalog.queue is one."""
+class Queue(Protocol[C, F_contra]):
+    """What the loop needs of a queue in the catalog; the modules catalog.queue and catalog.image_queue are such."""
 
     def claim(self, owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str]) -> list[C]:
         """Claim rows that are due. Raises UnavailableError."""
@@ -37,20 +40,20 @@ class Queue(Protocol[C]):
     def report(self, owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
         """Write progress and renew leases. Raises UnavailableError."""
 
-    def record(self, owner: str, outcomes: Collection[Outcome]) -> None:
+    def record(self, owner: str, outcomes: Collection[F_contra | Failed | Released]) -> None:
         """Record outcomes. Raises UnavailableError, and nothing was recorded."""
 
 
-class DownloadLoop(Generic[C]):
+class DownloadLoop(Generic[C, F]):
     """One downloader. ``fetch`` fetches a row, verifies, commits and returns its outcome, or raises a MirrorError."""
 
     def __init__(
         self,
         *,
         owner: str,
-        queue: Queue[C],
+        queue: Queue[C, F],
         catalog: CatalogThread,
-        fetch: Callable[[C, Meter], Awaitable[Outcome]],
+        fetch: Callable[[C, Meter], Awaitable[F]],
         settings: LoopSettings,
         stop: asyncio.Event,
     ) -> None:
@@ -71,7 +74,7 @@ class DownloadLoop(Generic[C]):
         self._transferring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._recorder = Recorder(catalog, partial(queue.record, owner), self._wake.set)
+        self._recorder: Recorder[F] = Recorder(catalog, partial(queue.record, owner), self._wake.set)
         self._claim_after = 0.0
         self._excluded_when_dry: frozenset[str] = frozenset()
         self._storage_failed_until = 0.0
@@ -159,6 +162,7 @@ class DownloadLoop(Generic[C]):
             self._go_on()
 
     async def _run_one(self, claim: C) -> None:
+        outcome: F | Failed | Released
         try:
             outcome = await self._fetch(claim, self._meters[claim.row_id])
         except asyncio.CancelledError:
@@ -197,7 +201,7 @@ class DownloadLoop(Generic[C]):
                 self._finish(other, left_alone(other, judged.host_pause))
         return outcome
 
-    def _finish(self, claim: C, outcome: Outcome) -> None:
+    def _finish(self, claim: C, outcome: F | Failed | Released) -> None:
         self._leases.finished(claim.row_id)
         self._recorder.add(outcome)
 

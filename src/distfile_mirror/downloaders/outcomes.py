@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from distfile_mirror.catalog.queue import Failed, Released
+from distfile_mirror.catalog.leases import Failed, Released
 from distfile_mirror.downloaders.backlog import Claimed
 from distfile_mirror.downloaders.backoff import next_wait
 from distfile_mirror.downloaders.settings import LoopSettings

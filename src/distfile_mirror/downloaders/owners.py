@@ -2,7 +2,8 @@
 
 Every downloader holds a lock (flock) on a file of its own name for as long as its process lives.
 So after a kill, whoever comes up next on this machine sees at once whose rows are free, and need
-not wait for the leases to end.
+not wait for the leases to end. Each kind of downloader has a folder of its own, since it releases
+rows of its own kind only.
 """
 
 import fcntl
@@ -14,16 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-FOLDER = "downloaders"
+FILE_DOWNLOADERS = "downloaders"
+IMAGE_DOWNLOADERS = "image-downloaders"
 
 
 class Owner:
-    """This process as an owner of leases, as a context: ``name`` is unique for ever. Raises OSError."""
+    """This process as an owner of leases, as a context: ``name`` is unique for ever. Raises OSError.
 
-    def __init__(self, run_dir: Path) -> None:
+    ``folder``: where all owners of this kind hold their locks.
+    """
+
+    def __init__(self, folder: Path) -> None:
         host = socket.gethostname().replace("/", "_")
         self.name = f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._path = run_dir / FOLDER / self.name
+        self._path = folder / self.name
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,13 +49,12 @@ class Owner:
         os.close(self._fd)
 
 
-def release_dead_owners(run_dir: Path, release: Callable[[str], int]) -> int:
-    """Call ``release`` (catalog.queue.release_owner) for each owner here that lives no more; return the rows freed.
+def release_dead_owners(folder: Path, release: Callable[[str], int]) -> int:
+    """Call ``release`` (the queue's release_owner) for each owner here that lives no more; return the rows freed.
 
     Raises:
-        OSError: if ``run_dir`` cannot be read; and what ``release`` raises.
+        OSError: if ``folder`` cannot be read; and what ``release`` raises.
     """
-    folder = run_dir / FOLDER
     if not folder.is_dir():
         return 0
     return sum(_release_if_dead(path, release) for path in sorted(folder.iterdir()))

@@ -7,10 +7,11 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from distfile_mirror.catalog.queue import Failed, Outcome, Released
+from distfile_mirror.catalog.leases import Failed, Released
 from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
 from distfile_mirror.downloaders.settings import Summary
 from distfile_mirror.errors import UnavailableError
@@ -20,20 +21,31 @@ MOST_AT_ONCE = 200
 log = structlog.get_logger()
 
 
-class Recorder:
+class RowOutcome(Protocol):
+    """What became of a row."""
+
+    @property
+    def row_id(self) -> int:
+        """Its key in the catalog."""
+
+
+F = TypeVar("F", bound=RowOutcome)
+
+
+class Recorder(Generic[F]):
     """Takes outcomes and records them by ``record``; ``on_recorded`` is called when nothing is left to record."""
 
     def __init__(
         self,
         catalog: CatalogThread,
-        record: Callable[[Collection[Outcome]], None],
+        record: Callable[[Collection[F | Failed | Released]], None],
         on_recorded: Callable[[], None],
     ) -> None:
         self.summary = Summary()
         self._catalog = catalog
         self._record = record
         self._on_recorded = on_recorded
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[F | Failed | Released] = []
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -43,7 +55,7 @@ class Recorder:
         """Tell whether all is recorded."""
         return self._idle.is_set()
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: F | Failed | Released) -> None:
         """Take an outcome, to be recorded at once if nothing else is being recorded."""
         self._outcomes.append(outcome)
         self.summary = _counted(self.summary, outcome)
@@ -64,9 +76,7 @@ class Recorder:
         """Return when all is recorded, or after so many seconds; the leases return then what is not."""
         await wait_for_event(self._idle, seconds)
         if not self.idle:
-            log.error(
-                "outcomes could not be recorded in time; their files will be fetched again", files=len(self._outcomes)
-            )
+            log.error("outcomes could not be recorded in time; these will be fetched again", rows=len(self._outcomes))
 
     async def _record_some(self) -> None:
         batch = self._outcomes[:MOST_AT_ONCE]
@@ -76,11 +86,11 @@ class Recorder:
             await asyncio.sleep(self._catalog.pause)
             return
         except Exception:
-            log.exception("outcomes cannot be recorded together; trying each by itself", files=len(batch))
+            log.exception("outcomes cannot be recorded together; trying each by itself", rows=len(batch))
             await self._record_each(batch)
         del self._outcomes[: len(batch)]
 
-    async def _record_each(self, batch: list[Outcome]) -> None:
+    async def _record_each(self, batch: list[F | Failed | Released]) -> None:
         """Record what can be recorded; a row that cannot is fetched again when its lease ends."""
         for outcome in batch:
             try:
@@ -89,7 +99,7 @@ class Recorder:
                 log.exception("an outcome cannot be recorded", row_id=outcome.row_id)
 
 
-def _counted(summary: Summary, outcome: Outcome) -> Summary:
+def _counted(summary: Summary, outcome: RowOutcome) -> Summary:
     match outcome:
         case Failed(retry_in=None):
             return replace(summary, failed=summary.failed + 1)

@@ -10,11 +10,12 @@ class LoopSettings:
     ``backoff``: before the second attempt, doubled each time up to ``max_backoff``. ``lease``: after
     which a downloader that went silent loses its rows. ``poll``: between looks for new rows.
     ``stop_grace``: what downloads under way get to finish. ``storage_pause``: before anything new is
-    begun after the blob store failed.
+    begun after the blob store failed. ``concurrency_per_image``: layers of one image.
     """
 
     concurrency: int = 32
     concurrency_per_host: int = 8
+    concurrency_per_image: int = 4
     max_attempts: int = 12
     backoff: float = 2
     max_backoff: float = 3600

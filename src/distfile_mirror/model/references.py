@@ -50,7 +50,7 @@ def parse_reference(text: str) -> ImageReference:
     """
     text = text.strip().removeprefix("docker://")
     if "://" in text:
-        message = f"{text!r} is a URI; write registry/repository@digest, or give registry, repository and digest apart"
+        message = "this is a URI; write registry/repository@digest, or give registry, repository and digest apart"
         raise ValueError(message)
     rest, at, digest = text.partition("@")
     first, slash, name = rest.partition("/")
@@ -87,12 +87,12 @@ def normalise_registry(text: str) -> str:
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
         scheme, rest = "https", text.strip()
+    host, _slash, path = rest.partition("/")
+    if "@" in host:  # no message repeats them
+        message = "the registry carries credentials; they belong into the setting registry_credentials_file"
+        raise ValueError(message)
     if scheme.lower() not in DEFAULT_PORTS:
         message = f"{text!r}: registries speak https, or http where configured"
-        raise ValueError(message)
-    host, _slash, path = rest.partition("/")
-    if "@" in host:
-        message = f"{text!r} carries credentials; they belong into the setting registry_credentials_file"
         raise ValueError(message)
     path = ("/" + path).rstrip("/")
     if not _PATH.fullmatch(path):

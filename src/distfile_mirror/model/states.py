@@ -3,8 +3,9 @@
 An artifact is *requested* where somebody must approve it first, else *pending* at once. A
 downloader claims it (*fetching*) and ends in *present* or *failed*. A fault that may pass makes
 both moves, to failed and back to pending, in one transaction, with the time of the next attempt.
-What is present never leaves the store: it can only be *blocked*, bytes kept, and unblocked; or more of
-it may be wanted (further platforms of an image), which makes it pending while what it had is served on.
+What is present never leaves the store: it can only be *blocked*, bytes kept, and unblocked. More of an
+image may be wanted (further platforms), which makes it pending while what it had is served on; and
+because something of it is served, it can be blocked from there too.
 A fetching row whose lease has run out is claimed again without a move.
 """
 
@@ -29,10 +30,10 @@ class State(StrEnum):
 ALLOWED_MOVES: dict[State, frozenset[State]] = {
     State.REQUESTED: frozenset({State.PENDING, State.REJECTED}),
     State.REJECTED: frozenset(),
-    State.PENDING: frozenset({State.FETCHING}),
-    State.FETCHING: frozenset({State.PRESENT, State.FAILED}),
+    State.PENDING: frozenset({State.FETCHING, State.BLOCKED}),
+    State.FETCHING: frozenset({State.PRESENT, State.FAILED, State.BLOCKED}),
     State.PRESENT: frozenset({State.BLOCKED, State.PENDING}),
-    State.FAILED: frozenset({State.PENDING}),
+    State.FAILED: frozenset({State.PENDING, State.BLOCKED}),
     State.BLOCKED: frozenset({State.PRESENT}),
 }
 

@@ -5,6 +5,7 @@ from distfile_mirror.proxy.pages import Page, render
 from distfile_mirror.proxy.request import Request
 from distfile_mirror.proxy.responses import REASONS, Plan
 
+_REGISTRY_BASE = b"Content-Type: application/json\r\nDocker-Distribution-Api-Version: registry/2.0\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, text.encode()) for status, text in REASONS.items()}
 
@@ -31,6 +32,12 @@ def own_answer(
 ) -> bytes:
     """Return a whole answer of the server about itself."""
     return _whole(_STATUS_LINES[status], lines, body, request, date_lines, keep_alive=keep_alive)
+
+
+def registry_base_answer(namespace: str, request: Request, date_lines: bytes, *, keep_alive: bool) -> bytes:
+    """Return the answer to ``/v2/``: no token is asked for. ``namespace``: for OCI-Namespace, or empty."""
+    lines = _REGISTRY_BASE + (f"OCI-Namespace: {namespace}\r\n".encode("latin-1", "replace") if namespace else b"")
+    return _whole(_STATUS_LINES[200], lines, b"{}", request, date_lines, keep_alive=keep_alive)
 
 
 def _whole(

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.uris import Authority
 from distfile_mirror.proxy import pages
-from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer
+from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer, registry_base_answer
 from distfile_mirror.proxy.bodies import Body, ColdError, PlainBody, TlsBody, unsent_bytes
 from distfile_mirror.proxy.counters import Count
-from distfile_mirror.proxy.decide import Refuse, Serve, ServeOwn, StartTls, decide
+from distfile_mirror.proxy.decide import Refuse, Serve, ServeOwn, ServeRegistryBase, StartTls, decide
 from distfile_mirror.proxy.files import ServedFile
+from distfile_mirror.proxy.labels import label_of
 from distfile_mirror.proxy.lookups import Found
+from distfile_mirror.proxy.misses import miss_page
 from distfile_mirror.proxy.request import BadRequestError, Request, RequestParser, connect_head_length
 from distfile_mirror.proxy.responses import plan_response
 from distfile_mirror.proxy.routes import Channel
@@ -55,6 +57,7 @@ class Connection:
         self._body: Body | None = None
         self._busy = self._paused = self._writing = self._warming = self._closing = False
         self._keep_alive = True
+        self._label = ""
         self._linger = False
         self._lingered = 0
         self._unsent = 0
@@ -247,6 +250,8 @@ class Connection:
     def _answer(self, request: Request) -> None:
         self._keep_alive = request.keep_alive and not self._closing
         self._linger = request.has_body
+        if b"proxy-authorization" in request.headers:
+            self._label = label_of(request.headers[b"proxy-authorization"])
         decision = decide(request, self._channel)
         if type(decision) is Serve:
             file = self._worker.lookups.cached(decision.uri)
@@ -256,8 +261,9 @@ class Connection:
             self._busy = True
             self.deadline = float("inf")  # the look-up has limits of its own
             self._worker.counters[Count.LOOKUPS] += 1
-            uri = decision.uri
-            self._worker.lookups.find(uri, lambda found: self._found(request, uri, found))
+            self._worker.lookups.find(
+                decision.uri, decision.registry, lambda found: self._found(request, decision, found)
+            )
         elif isinstance(decision, StartTls):
             self._busy = True
             authority = decision.authority
@@ -265,12 +271,20 @@ class Connection:
         elif isinstance(decision, ServeOwn):
             self._busy = True
             self._worker.own.answer(decision.path, lambda answer: self._answer_own(request, *answer))
+        elif isinstance(decision, ServeRegistryBase):
+            self._worker.counters[Count.SERVED] += 1
+            self._send(
+                registry_base_answer(decision.namespace, request, self._worker.date_lines, keep_alive=self._keep_alive)
+            )
         elif isinstance(decision, Refuse):
             self._keep_alive &= not decision.close
             self._worker.counters[Count.REFUSED] += 1
-            self._send_page(request, pages.error_page(decision.status, decision.message, decision.headers))
+            if decision.asked:
+                self._worker.note_refused(decision.asked, self._label, self.client)
+            page = pages.error_page(decision.status, decision.message, decision.headers, decision.code)
+            self._send_page(request, page)
 
-    def _found(self, request: Request, uri: str, found: Found) -> None:
+    def _found(self, request: Request, asked: Serve, found: Found) -> None:
         if self.fd < 0:
             return
         self._busy = False
@@ -279,17 +293,20 @@ class Connection:
         elif isinstance(found, MirrorError):
             self._worker.counters[Count.UNAVAILABLE] += 1
             self._worker.counters[Count.LOOKUPS_FAILED] += 1
-            self._send_page(request, pages.error_page(503, str(found), {"Retry-After": "5"}))
+            code = "UNAVAILABLE" if asked.registry else ""
+            self._send_page(request, pages.error_page(503, str(found), {"Retry-After": "5"}, code))
         else:
-            page = pages.miss_page(uri, found, self._worker.admin_url)
+            page = miss_page(asked, found, self._worker.admin_url)
             self._worker.counters[Count.BLOCKED if page.status == 451 else Count.MISSED] += 1  # noqa: PLR2004
-            self._worker.note_miss(uri, page.title, self.client)
+            self._worker.note_miss(asked, found, self._label, self.client)
             self._send_page(request, page)
         self._next()
 
     def _serve(self, request: Request, file: ServedFile) -> None:
         plan = plan_response(request.headers, file.representation)
         self._worker.counters[_OUTCOMES.get(plan.status, Count.REFUSED)] += 1
+        if file.artifact is not None and plan.status < 400 and request.method == b"GET":  # noqa: PLR2004
+            self._worker.sightings.hit(file.artifact, self._label)
         head = file_head(plan, file, request, self._worker.date_lines, keep_alive=self._keep_alive)
         if not plan.length or request.method == b"HEAD":
             self._send(head)

@@ -41,6 +41,7 @@ class Count(IntEnum):
     LIMIT_STALLED_WRITER = 21
     LIMIT_CONNECTIONS = 22
     LIMIT_CONNECTIONS_PER_CLIENT = 23
+    SIGHTINGS_DROPPED = 24
 
 
 BY_OUTCOME = {
@@ -70,6 +71,10 @@ SINGLE = {
     "certificates_issued": (Count.CERTIFICATES_ISSUED, "Certificates made."),
     "sent_bytes": (Count.BYTES_SENT, "Bytes of answers sent, before encryption."),
     "lookups": (Count.LOOKUPS, "Look-ups in the catalog that no cache answered."),
+    "sightings_dropped": (
+        Count.SIGHTINGS_DROPPED,
+        "Notes of what was asked for that were lost, for want of room or database.",
+    ),
     "lookups_failed": (Count.LOOKUPS_FAILED, "Look-ups that database or blob store did not answer."),
 }
 _SIZE = 8 * 64  # room for more

@@ -4,7 +4,8 @@ import base64
 from dataclasses import dataclass, replace
 
 from distfile_mirror.blobs.store import OpenBlob
-from distfile_mirror.catalog.found import FoundFile
+from distfile_mirror.catalog.found import FoundContent, FoundFile
+from distfile_mirror.catalog.seen import Artifact, ArtifactKind
 from distfile_mirror.proxy.responses import Plan, Representation, parse_http_date
 
 # What upstream said of the representation is said again; nothing of it is invented here.
@@ -17,6 +18,8 @@ class ServedFile:
     """A file that is present. Small ones have ``body``, larger ones ``blob``; neither: to be opened first.
 
     ``headers``: header lines that every answer about it carries. ``validators``: those of a 304.
+    ``sha256`` is empty where the bytes are in the catalog; ``permanent``: it may be remembered.
+    ``artifact``: what is counted as served; None for a part of something.
     """
 
     sha256: str
@@ -26,6 +29,8 @@ class ServedFile:
     validators: bytes
     body: bytes | None = None
     blob: OpenBlob | None = None
+    permanent: bool = True
+    artifact: Artifact | None = None
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +71,28 @@ def served_file(found: FoundFile) -> ServedFile:
         representation=Representation(found.size, entity_tag, parse_http_date(last_modified)),
         headers=headers,
         validators=validators,
+        artifact=Artifact(ArtifactKind.FILE, found.row_id),
+    )
+
+
+def served_content(found: FoundContent, namespace: str) -> ServedFile:
+    """Prepare a manifest or a blob for serving as a registry does; ``namespace``: for OCI-Namespace, or empty."""
+    entity_tag = b'"%s"' % found.digest.encode()
+    lines = [f"Content-Type: {found.media_type}"]
+    if found.permanent:
+        lines.append(f"Docker-Content-Digest: {found.digest}")
+    if namespace:
+        lines.append(f"OCI-Namespace: {namespace}")
+    headers = b"".join(f"{line}\r\n".encode("latin-1", "replace") for line in lines)
+    return ServedFile(
+        sha256=found.sha256,
+        size=found.size,
+        representation=Representation(found.size, entity_tag),
+        headers=headers + b"ETag: %s\r\nAccept-Ranges: bytes\r\n" % entity_tag,
+        validators=b"ETag: %s\r\n" % entity_tag,
+        body=found.content,
+        permanent=found.permanent,
+        artifact=Artifact(ArtifactKind.IMAGE, found.image_id) if found.image_id else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a worker remembers of the catalog, so that a file served before needs no database.
+"""What a worker remembers of the catalog, so that what was served before needs no database.
 
 A present file never changes: it is remembered until there is no room. Only blocking takes
 something away: it moves a number (the revision) that each worker asks for every second; what was
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import structlog
 
 from distfile_mirror.blobs.store import BlobReader, OpenBlob
-from distfile_mirror.catalog.found import FoundFile
+from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage
 from distfile_mirror.errors import MirrorError, UnavailableError
 from distfile_mirror.model.states import State
-from distfile_mirror.proxy.files import ServedFile, served_file
+from distfile_mirror.proxy.files import ServedFile, served_content, served_file
+from distfile_mirror.proxy.registry_paths import RegistryRequest
 
 SMALL_BYTES = 65_536
 MAX_OPEN_BLOBS = 512
@@ -26,7 +27,9 @@ MAX_MISSES = 10_000
 
 log = structlog.get_logger()
 
-Found = ServedFile | FoundFile | MirrorError | None
+Missing = FoundFile | MissingImage | None
+Found = ServedFile | Missing | MirrorError
+Find = Callable[[str, RegistryRequest | None], FoundFile | FoundContent | MissingImage | None]
 
 
 @dataclass(slots=True)
@@ -36,23 +39,23 @@ class _Entry:
 
 
 class Lookups:
-    """Finds files by URI for one worker. All methods are called in the event loop's thread.
+    """Finds by URI what is served, for one worker. All methods are called in the event loop's thread.
 
-    ``find_file`` asks the catalog and ``blobs`` opens; both run in ``executor``. ``call_soon`` brings
-    results back into the loop.
+    ``find`` asks the catalog and ``blobs`` opens; both run in ``executor``. ``call_soon`` brings results
+    back into the loop. ``uri`` is a key: what is asked of this server as a registry mirror has one of its own.
     """
 
     def __init__(
         self,
         *,
-        find_file: Callable[[str], FoundFile | None],
+        find: Find,
         blobs: BlobReader,
         executor: Executor,
         call_soon: Callable[..., object],
         max_entries: int,
         max_bytes: int,
     ) -> None:
-        self._find_file = find_file
+        self._find = find
         self._blobs = blobs
         self._executor = executor
         self._call_soon = call_soon
@@ -62,7 +65,7 @@ class Lookups:
         self._bodies: OrderedDict[str, int] = OrderedDict()
         self._opened: OrderedDict[str, None] = OrderedDict()
         self._bytes = 0
-        self._misses: dict[str, FoundFile | None] = {}
+        self._misses: dict[str, Missing] = {}
         self._revision = 0
 
     def cached(self, uri: str) -> ServedFile | None:
@@ -73,13 +76,16 @@ class Lookups:
         self._entries.move_to_end(uri)
         return entry.file
 
-    def find(self, uri: str, then: Callable[[Found], object]) -> None:
-        """Look ``uri`` up and call ``then``, in the loop: a file to serve, what is known instead, or why it failed."""
+    def find(self, uri: str, request: RegistryRequest | None, then: Callable[[Found], object]) -> None:
+        """Look ``uri`` up, as ``request`` of a registry if it is one.
+
+        ``then`` is called in the loop: with a file to serve, what is known instead, or why it failed.
+        """
         if uri in self._misses:
             self._call_soon(then, self._misses[uri])
             return
         entry = self._entries.get(uri)
-        self._executor.submit(self._resolve, uri, entry, self._revision, then)
+        self._executor.submit(self._resolve, uri, request, entry, then)
 
     def forget_misses(self) -> None:
         """Forget what was not there; called once a second."""
@@ -91,13 +97,16 @@ class Lookups:
             self._revision = revision
             self._misses.clear()
 
-    def _resolve(self, uri: str, entry: _Entry | None, revision: int, then: Callable[[Found], object]) -> None:
+    def _resolve(
+        self, uri: str, request: RegistryRequest | None, entry: _Entry | None, then: Callable[[Found], object]
+    ) -> None:
         """In a thread: ask the catalog unless what is known is current, and open the blob."""
+        revision = self._revision
         known = entry.file if entry else None
         current = entry is not None and entry.revision == revision
         found: Found
         try:
-            found = known if current else self._ask(uri, known)
+            found = known if current else self._ask(uri, request, known)
             if isinstance(found, ServedFile):
                 found = self._open(found)
         except MirrorError as error:
@@ -108,18 +117,22 @@ class Lookups:
             found = UnavailableError("the look-up failed; the log of the proxy says why")
         self._call_soon(self._remember, uri, found, revision, then)
 
-    def _ask(self, uri: str, known: ServedFile | None) -> Found:
+    def _ask(self, uri: str, request: RegistryRequest | None, known: ServedFile | None) -> Found:
         try:
-            found = self._find_file(uri)
+            found = self._find(uri, request)
         except UnavailableError:
             if known is None:
                 raise
             return known
-        if found is None or found.state is not State.PRESENT:
-            return found
-        return served_file(found)
+        if isinstance(found, FoundContent):
+            return served_content(found, request.namespace if request else "")
+        if isinstance(found, FoundFile) and found.state is State.PRESENT:
+            return served_file(found)
+        return found
 
     def _open(self, file: ServedFile) -> ServedFile:
+        if file.is_open:
+            return file
         blob = self._blobs.open(file.sha256)
         if blob.size != file.size:
             size = blob.size
@@ -132,7 +145,8 @@ class Lookups:
 
     def _remember(self, uri: str, found: Found, revision: int, then: Callable[[Found], object]) -> None:
         if isinstance(found, ServedFile):
-            self._store(uri, found, revision)
+            if found.permanent:
+                self._store(uri, found, revision)
         elif not isinstance(found, MirrorError):
             self._drop(uri)
             if len(self._misses) < MAX_MISSES:
@@ -151,12 +165,17 @@ class Lookups:
             self._drop(next(iter(self._entries)))
         # Beyond these limits the file is still known, and only has to be opened again.
         while self._bytes > self._max_bytes:
-            oldest, size = self._bodies.popitem(last=False)
-            self._bytes -= size
-            self._entries[oldest].file = self._entries[oldest].file.closed()
+            self._forget_body(next(iter(self._bodies)))
         while len(self._opened) > MAX_OPEN_BLOBS:
             oldest, _nothing = self._opened.popitem(last=False)
             self._entries[oldest].file = self._entries[oldest].file.closed()
+
+    def _forget_body(self, uri: str) -> None:
+        if not self._entries[uri].file.sha256:  # a manifest, which only the catalog has
+            self._drop(uri)
+            return
+        self._bytes -= self._bodies.pop(uri)
+        self._entries[uri].file = self._entries[uri].file.closed()
 
     def _drop(self, uri: str) -> None:
         self._entries.pop(uri, None)

@@ -5,6 +5,7 @@ URL, says why, and links to the declaration form filled in. Its reason phrase is
 because that is what some clients print.
 """
 
+import json
 from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import quote, urlsplit
@@ -26,7 +27,10 @@ _OTHER_FORMS = "(also as /ca.der, and for Java as /ca.p12 with the password chan
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer with a text. ``reason`` is the reason phrase; ``headers`` extra headers by name."""
+    """An answer with a text. ``reason`` is the reason phrase; ``headers`` extra headers by name.
+
+    With ``code`` it is a registry's error, in JSON.
+    """
 
     status: int
     title: str
@@ -35,11 +39,12 @@ class Page:
     command: str = ""
     reason: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    code: str = ""
 
 
-def error_page(status: int, message: str, headers: dict[str, str] | None = None) -> Page:
+def error_page(status: int, message: str, headers: dict[str, str] | None = None, code: str = "") -> Page:
     """Say that something is wrong with a request, or with this server."""
-    return Page(status, REASONS[status], (message,), headers=headers or {})
+    return Page(status, REASONS[status], (message,), headers=headers or {}, code=code)
 
 
 def miss_page(uri: str, found: FoundFile | None, admin_url: str) -> Page:
@@ -81,15 +86,17 @@ def home_page(admin_url: str, proxy_url: str, fingerprint: str) -> Page:
 
 def render(page: Page, *, html: bool) -> tuple[bytes, bytes]:
     """Return header lines (type and extra ones) and body."""
-    text = _html(page) if html else _text(page)
-    kind = "text/html" if html else "text/plain"
-    headers = {"Content-Type": f"{kind}; charset=utf-8", "X-Content-Type-Options": "nosniff", **page.headers}
+    if page.code:
+        text, kind = _errors(page), "application/json"
+    else:
+        text, kind = (_html(page), "text/html; charset=utf-8") if html else (_text(page), "text/plain; charset=utf-8")
+    headers = {"Content-Type": kind, "X-Content-Type-Options": "nosniff", **page.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return lines.encode("latin-1", "replace"), text.encode("utf-8", "replace")
 
 
 def _not_declared(uri: str, form: str) -> Page:
-    if _is_git(uri):
+    if is_git(uri):
         text = (
             f"{uri} belongs to git, which is a conversation and cannot be replayed as a file. "
             "Fetch a release archive instead, declared by its URL; or bundle the repository and mirror the bundle."
@@ -118,7 +125,8 @@ def _not_there_yet(uri: str, found: FoundFile, listing: str) -> Page:
     return Page(404, "Not here yet", tuple(lines), link=listing, reason="Declared but not fetched yet")
 
 
-def _is_git(uri: str) -> bool:
+def is_git(uri: str) -> bool:
+    """Tell whether ``uri`` is part of git's smart HTTP."""
     parts = urlsplit(uri)
     return parts.path.endswith(("/info/refs", "/git-upload-pack")) or "service=git-" in parts.query
 
@@ -132,6 +140,11 @@ def _text(page: Page) -> str:
     lines += [part for part in ("", page.link) if page.link]
     lines += [part for part in ("", page.command) if page.command]
     return "\n".join(lines) + "\n"
+
+
+def _errors(page: Page) -> str:
+    message = " ".join(page.paragraphs)
+    return json.dumps({"errors": [{"code": page.code, "message": message, "detail": {"why": page.title}}]})
 
 
 def _html(page: Page) -> str:

@@ -15,6 +15,8 @@ KEPT_HEADERS = frozenset(
     {
         b"host",
         b"accept",
+        b"authorization",
+        b"proxy-authorization",
         b"expect",
         b"range",
         b"if-range",

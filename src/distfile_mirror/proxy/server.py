@@ -17,13 +17,18 @@ from distfile_mirror.errors import MirrorError
 from distfile_mirror.proxy.bodies import Body, ChunkPool, ColdError
 from distfile_mirror.proxy.connection import RECEIVE_BYTES, Connection
 from distfile_mirror.proxy.counters import Count
-from distfile_mirror.proxy.lookups import Lookups
+from distfile_mirror.proxy.decide import Serve
+from distfile_mirror.proxy.lookups import Lookups, Missing
+from distfile_mirror.proxy.misses import miss_key, refused_key
 from distfile_mirror.proxy.own import OwnAnswers
 from distfile_mirror.proxy.routes import Channel
+from distfile_mirror.proxy.sightings import SightingsGatherer
 from distfile_mirror.proxy.tls import Certificates
 
 ACCEPTS_A_TURN = 64
 TICK_SECONDS = 1.0
+# What was seen is written every so many seconds.
+TICKS_A_FLUSH = 3
 
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Type: text/plain\r\n"
@@ -64,8 +69,9 @@ class Worker:
         counters: memoryview,
         executor: Executor,
         revision: Callable[[], int],
+        sightings: SightingsGatherer,
         admin_url: str,
-        own_hosts: frozenset[bytes],
+        direct_channel: Channel,
     ) -> None:
         self.loop = loop
         self.limits = limits
@@ -74,7 +80,8 @@ class Worker:
         self.own = own
         self.counters = counters
         self.admin_url = admin_url
-        self.direct_channel = Channel(own_hosts=own_hosts)
+        self.sightings = sightings
+        self.direct_channel = direct_channel
         self.chunks = ChunkPool()
         self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
         self.seconds = {
@@ -91,6 +98,7 @@ class Worker:
         self._by_client: dict[str, int] = {}
         self._listener: socket.socket | None = None
         self._asking = False
+        self._ticks = 0
         self._all_closed = asyncio.Event()
 
     async def run(self, listener: socket.socket, stop: asyncio.Event, *, grace: float) -> None:
@@ -109,6 +117,7 @@ class Worker:
                 await ticks
             for connection in list(self._connections):
                 connection.close()
+            self.sightings.flush_finally(self.counters[Count.BYTES_SENT])
 
     def forget(self, connection: Connection) -> None:
         """Take note that ``connection`` is closed."""
@@ -126,9 +135,18 @@ class Worker:
         """Read what is not in memory in a thread, then call ``then``, with what went wrong if anything did."""
         self._executor.submit(self._warm, body, cold, then)
 
-    def note_miss(self, uri: str, why: str, client: str) -> None:
-        """Log that ``uri`` was asked for in vain."""
-        log.info("miss", uri=uri, why=why, client=client)
+    def note_miss(self, asked: Serve, found: Missing, label: str, client: str) -> None:
+        """Note that something was asked for in vain, and log it."""
+        key = miss_key(asked, found, label, client)
+        if key is not None:
+            self.sightings.miss(key)
+        log.info("miss", uri=asked.uri, why=key.reason if key else "part", client=client, label=label)
+
+    def note_refused(self, uri: str, label: str, client: str) -> None:
+        """Note that ``uri`` was asked for by a method that no store of files answers."""
+        key = refused_key(uri, label, client)
+        if key is not None:
+            self.sightings.miss(key)
 
     def _warm(self, body: Body, cold: ColdError, then: Callable[[Exception | None], object]) -> None:
         problem: Exception | None = None
@@ -189,7 +207,11 @@ class Worker:
         self.now = self.loop.time()
         self.date_lines = b"Server: distfile-mirror\r\nDate: %s\r\n" % formatdate(usegmt=True).encode()
         self.counters[Count.CERTIFICATES_ISSUED] = self.tls.issued
+        self.counters[Count.SIGHTINGS_DROPPED] = self.sightings.dropped
         self.lookups.forget_misses()
+        self._ticks += 1
+        if self._ticks % TICKS_A_FLUSH == 0:
+            self.sightings.flush(self.counters[Count.BYTES_SENT])
         for connection in [item for item in self._connections if item.deadline < self.now]:
             connection.expire()
         if not self._asking:

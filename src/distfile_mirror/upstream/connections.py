@@ -122,10 +122,13 @@ class Connections:
         for _ in range(_CLOSING_ROUNDS):
             await asyncio.sleep(0)
 
-    async def get(self, uri: FileUri, headers: Mapping[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
+    async def ask(
+        self, uri: FileUri, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> tuple[Head, aiohttp.ClientResponse]:
         """Ask for ``uri`` and return when the head of the answer is there; redirects are not followed.
 
-        The caller closes the response, and says how long this may take: only connecting has a limit of its own.
+        With a ``form`` it is a POST of that, else a GET. The caller closes the response, and says how
+        long this may take: only connecting has a limit of its own.
 
         Raises:
             TransientFetchError: if no answer comes.
@@ -135,15 +138,19 @@ class Connections:
         try:
             if route.proxy:
                 await self._check_proxied(uri)
-            response = await self._send(route, headers)
+            response = await self._send(route, headers, form)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise connection_fault(uri, error, self._settings, proxy=route.proxy) from error
         return Head(response.status, response.reason or "", response.headers, str(uri)), response
 
-    async def _send(self, route: Route, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _send(
+        self, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> aiohttp.ClientResponse:
         session = self._proxied if route.proxy else self._direct
-        return await session.get(
+        return await session.request(
+            "GET" if form is None else "POST",
             URL(route.url, encoded=True),
+            data=form,
             headers={**headers, "Host": route.host} if route.host else headers,
             server_hostname=route.server_name,
             proxy=route.proxy,

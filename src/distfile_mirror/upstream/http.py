@@ -6,6 +6,7 @@ original URI is asked again, since redirects may lead to addresses that expire.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,11 +17,12 @@ import aiohttp
 from distfile_mirror.errors import PermanentFetchError, TransientFetchError
 from distfile_mirror.model.uris import FileUri, parse_file_uri
 from distfile_mirror.upstream import resume
+from distfile_mirror.upstream.access import ANYBODY, Access
 from distfile_mirror.upstream.connections import Connections, give_back
 from distfile_mirror.upstream.patience import Patience, Phase, Watch
 from distfile_mirror.upstream.redirects import next_hop
 from distfile_mirror.upstream.settings import Head, Received, Sink, UpstreamSettings
-from distfile_mirror.upstream.statuses import REDIRECTS, check_status, one_line
+from distfile_mirror.upstream.statuses import REDIRECTS, UNAUTHORIZED, one_line
 
 RESUME_PAUSE_SECONDS = 0.2
 
@@ -36,16 +38,19 @@ class _Transfer:
     uri: str
     sink: Sink
     checked: bool
+    by_digest: bool
+    access: Access
     head: Head | None = None
     received: int = 0
     furthest: int = 0
     asked_again: bool = False
+    resumed: bool = False
     asked: FileUri = field(init=False)
     patience: Patience = field(init=False)
 
     @property
     def partial(self) -> resume.Partial | None:
-        return resume.Partial(self.head, self.received) if self.head and self.received else None
+        return resume.Partial(self.head, self.received, self.by_digest) if self.head and self.received else None
 
 
 class Upstream:
@@ -65,15 +70,20 @@ class Upstream:
     ) -> None:
         await self._connections.__aexit__(kind, error, trace)
 
-    async def fetch(self, uri: str, sink: Sink, *, checked: bool) -> Received:
+    async def fetch(
+        self, uri: str, sink: Sink, *, checked: bool, by_digest: bool = False, access: Access = ANYBODY
+    ) -> Received:
         """Fetch ``uri`` into ``sink``. ``checked``: the caller has a checksum to compare with.
+
+        ``by_digest``: the upstream can only ever have these bytes there, so that a cut download goes on
+        without a validator. ``access``: in whose name it is asked, and what a refusal means.
 
         Raises:
             TransientFetchError: if it may work later.
             PermanentFetchError: if it will not by itself.
             StorageError: whatever the sink raises.
         """
-        transfer = _Transfer(uri, sink, checked)
+        transfer = _Transfer(uri, sink, checked, by_digest, access)
         try:
             async with asyncio.timeout(None) as clock:
                 transfer.patience = Patience(clock, self._settings.total_timeout)
@@ -128,27 +138,49 @@ class Upstream:
     async def _follow(self, transfer: _Transfer, headers: dict[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
         current = parse_file_uri(transfer.uri)
         visited: list[str] = []
+        at_home = True
         while True:
             visited.append(str(current))
-            transfer.asked = current
-            transfer.patience.allow(self._head_patience, Phase.HEAD)
-            head, response = await self._connections.get(current, headers)
-            if head.status not in REDIRECTS:
+            # Who was sent elsewhere shows no credentials any more, not even when sent back.
+            at_home = at_home and transfer.access.is_home(current)
+            head, response = await self._ask(transfer, current, headers, at_home=at_home)
+            if head.status not in REDIRECTS or transfer.access.form is not None:
                 return head, response
             give_back(response)
             current = next_hop(visited, current, head)
+
+    async def _ask(
+        self, transfer: _Transfer, uri: FileUri, headers: Mapping[str, str], *, at_home: bool
+    ) -> tuple[Head, aiohttp.ClientResponse]:
+        """Ask one address, and once more if it wants to know who asks."""
+        access = transfer.access
+        transfer.asked = uri
+        sent = access.headers(at_home=at_home)
+        transfer.patience.allow(self._head_patience, Phase.HEAD)
+        head, response = await self._connections.ask(uri, {**headers, **sent}, access.form)
+        if head.status != UNAUTHORIZED or not at_home:
+            return head, response
+        give_back(response)
+        transfer.patience.relax()
+        if await access.renew(head, sent):
+            transfer.patience.allow(self._head_patience, Phase.HEAD)
+            return await self._connections.ask(uri, {**headers, **access.headers(at_home=True)}, access.form)
+        return head, response
 
     async def _receive(
         self, transfer: _Transfer, head: Head, response: aiohttp.ClientResponse, step: resume.Step
     ) -> Received:
         if step is resume.Step.START:
-            check_status(head, transfer.uri, now=datetime.now(UTC))
+            transfer.access.check_status(head, transfer.uri, now=datetime.now(UTC))
             self._check_framing(transfer, head)
             transfer.head, transfer.received = head, 0
+            transfer.resumed = False
             await transfer.sink.start(head)
+        else:
+            transfer.resumed = True
         await self._read_body(transfer, head, response)
         assert transfer.head is not None  # noqa: S101 - set where the sink was started
-        return Received(transfer.head, transfer.received)
+        return Received(transfer.head, transfer.received, transfer.resumed)
 
     def _check_framing(self, transfer: _Transfer, head: Head) -> None:
         length = head.content_length

@@ -1,7 +1,8 @@
 """Going on after a cut: what to ask, and whether the answer continues the same file (RFC 9110, 13.1.5, 14.2, 15.3.7).
 
 Bytes of two versions must never be mixed, so a download goes on only with a strong validator;
-whatever is in doubt begins anew at zero.
+whatever is in doubt begins anew at zero. What is addressed by its digest has no versions: it goes
+on without one, since the hosts that a registry redirects to have validators each of their own.
 """
 
 import re
@@ -19,10 +20,14 @@ _CONTENT_RANGE = re.compile(r"bytes +([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What there is of a file: its first ``received`` bytes, and the head of the answer that began it."""
+    """What there is of a file: its first ``received`` bytes, and the head of the answer that began it.
+
+    ``by_digest``: it was asked for by its digest, which will be compared.
+    """
 
     head: Head
     received: int
+    by_digest: bool = False
 
 
 class Step(Enum):
@@ -37,6 +42,8 @@ def request_headers(partial: Partial | None) -> dict[str, str]:
     """Return the header fields that ask for the rest of ``partial``, none if the whole is to be asked for."""
     if partial is None or not partial.received:
         return {}
+    if partial.by_digest:
+        return {"Range": f"bytes={partial.received}-"}
     validator = strong_validator(partial.head.headers)
     return {"Range": f"bytes={partial.received}-", "If-Range": validator} if validator else {}
 
@@ -78,4 +85,5 @@ def _continues(partial: Partial, head: Head) -> bool:
     totals = {total_bytes(partial.head), total_bytes(head)} - {None}
     before, now = partial.head.headers.get("ETag"), head.headers.get("ETag")
     same_coding = partial.head.headers.get("Content-Encoding") == head.headers.get("Content-Encoding")
-    return len(totals) <= 1 and (now is None or now == before) and same_coding
+    same_version = partial.by_digest or now is None or now == before
+    return len(totals) <= 1 and same_version and same_coding

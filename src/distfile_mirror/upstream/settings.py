@@ -36,6 +36,10 @@ class Head:
     headers: Mapping[str, str]
     final_uri: str
 
+    def values(self, name: str) -> list[str]:
+        """Return every value of the field ``name``, which may come more than once."""
+        return [value for found, value in self.headers.items() if found.lower() == name.lower()]
+
     @property
     def content_length(self) -> int | None:
         """The length that was announced, in bytes, or None."""
@@ -57,7 +61,7 @@ class Sink(Protocol):
     """Where the bytes of a file go."""
 
     async def start(self, head: Head) -> None:
-        """Begin, or begin anew: what was written before is void. Raises StorageError."""
+        """Begin, or begin anew: what was written before is void. Raises StorageError, PermanentFetchError."""
 
     def write(self, data: bytes) -> bool:
         """Take the next bytes; True asks for a drain before more of them."""
@@ -68,7 +72,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A whole body has gone into the sink. ``head`` is that of the answer that began it; ``size`` in bytes."""
+    """A whole body has gone into the sink. ``head`` is that of the answer that began it; ``size`` in bytes.
+
+    ``resumed``: it came in parts, of several answers.
+    """
 
     head: Head
     size: int
+    resumed: bool = False

@@ -7,6 +7,7 @@ from distfile_mirror.upstream.retry_after import parse_retry_after
 from distfile_mirror.upstream.settings import Head
 
 OK = 200
+UNAUTHORIZED = 401
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)

@@ -11,6 +11,7 @@ from distfile_mirror.admin.server import make_application, serve
 from distfile_mirror.admin.settings import AdminContext
 from distfile_mirror.catalog import database
 from distfile_mirror.config import Config
+from distfile_mirror.wiring.registries import resolve_tag
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_blob_store
 
@@ -29,6 +30,8 @@ def run(config: Config, inherited: int | None) -> None:
         secret_key=_secret_key(config.data_dir / "secret-key"),
         digests_of=store.digests,
         check_blobs=store.check,
+        resolve_tag=resolve_tag(config),
+        default_platforms=config.default_platforms,
     )
     application = make_application(context)
     database.check_schema()

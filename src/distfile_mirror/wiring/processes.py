@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 
 from distfile_mirror import supervisor
 from distfile_mirror.authority.root import create_authority, has_authority, load_authority
@@ -50,6 +51,7 @@ def serve(config: Config, announce: Callable[[Config], None]) -> None:
             *_proxy_children(config),
             _child("web-admin", config, "web-admin", "--inherited", str(admin), inherited=(admin,)),
             _child("cron-download-files", config, "cron-download-files", "--watch"),
+            _child("cron-download-containers", config, "cron-download-containers", "--watch"),
         ]
         supervisor.supervise(children, stop_grace=config.stop_grace, started=lambda: announce(config))
 
@@ -84,15 +86,26 @@ def web_admin(config: Config, inherited: int | None) -> None:
 
 def download_files(config: Config, *, watch: bool) -> dict[str, int]:
     """Download files; return how many ended how. Raises MirrorError, OSError."""
+    _prepare_downloader(config)
+    from distfile_mirror.wiring import downloader as process
+
+    return asdict(process.run_files(config, watch=watch))
+
+
+def download_containers(config: Config, *, watch: bool) -> dict[str, int]:
+    """Download container images; return how many ended how. Raises MirrorError, OSError."""
+    _prepare_downloader(config)
+    from distfile_mirror.wiring import downloader as process
+
+    return asdict(process.run_images(config, watch=watch))
+
+
+def _prepare_downloader(config: Config) -> None:
     supervisor.end_with_supervisor()
     take_descriptors()
     refuse_own_proxy(config)
     database.configure(config.effective_database_url)
     database.check_schema()
-    from distfile_mirror.wiring import downloader as process
-
-    summary = process.run(config, watch=watch)
-    return {name: getattr(summary, name) for name in summary.__dataclass_fields__}
 
 
 def _prepare(config: Config) -> None:

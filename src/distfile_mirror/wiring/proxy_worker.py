@@ -12,12 +12,16 @@ from distfile_mirror.authority import root
 from distfile_mirror.authority.leaves import LeafIssuer
 from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog import database
-from distfile_mirror.catalog.look_up import find_file, revision
+from distfile_mirror.catalog.look_up import revision
+from distfile_mirror.catalog.sightings import write_sightings
 from distfile_mirror.config import Config
 from distfile_mirror.proxy.counters import CounterCollector, open_counters
+from distfile_mirror.proxy.find import find
 from distfile_mirror.proxy.lookups import Lookups
 from distfile_mirror.proxy.own import OwnAnswers, TrustAnchors
+from distfile_mirror.proxy.routes import Channel
 from distfile_mirror.proxy.server import Limits, Worker
+from distfile_mirror.proxy.sightings import SightingsGatherer
 from distfile_mirror.proxy.tls import Certificates
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_authority, open_blob_store
@@ -58,7 +62,7 @@ def _worker(
         loop=loop,
         limits=_limits(config),
         lookups=Lookups(
-            find_file=find_file,
+            find=find,
             blobs=store,
             executor=lookups,
             call_soon=loop.call_soon_threadsafe,
@@ -83,8 +87,11 @@ def _worker(
         counters=open_counters(config.run_dir / "proxy", number),
         executor=lookups,
         revision=revision,
+        sightings=SightingsGatherer(write=write_sightings, executor=lookups),
         admin_url=config.effective_admin_url,
-        own_hosts=frozenset(name.encode() for name in own_hosts),
+        direct_channel=Channel(
+            own_hosts=frozenset(name.encode() for name in own_hosts), own_port=config.proxy_listen.port
+        ),
     )
 
 

@@ -243,7 +243,7 @@ def test_a_database_that_does_not_answer_is_said_to_be_away(api, method):
 
 def test_openapi_declares_every_answer(api):
     document = api.get("/api/v1/openapi.json").json()
-    assert set(document["paths"]) == {
+    assert {path for path in document["paths"] if path.startswith(FILES)} == {
         FILES,
         f"{FILES}/{{file_id}}",
         f"{FILES}/{{file_id}}/retry",
@@ -254,7 +254,7 @@ def test_openapi_declares_every_answer(api):
         for method, operation in operations.items():
             answers = operation["responses"]
             assert {"422", "500", "503"} <= set(answers)
-            assert ("404" in answers) == ("{file_id}" in path)
+            assert ("404" in answers) == ("{" in path)
             assert ("409" in answers) == (method != "get")
             for status, answer in answers.items():
                 (media_type,) = answer["content"]

@@ -7,6 +7,7 @@ from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from distfile_mirror.errors import StorageError
+from tests.unit.catalog import images
 from tests.unit.catalog.files import declare, failed, fetching
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,16 @@ def test_a_database_that_does_not_answer_is_named(client):
     assert metrics["distfile_mirror_database_up",] == 0
     assert ("distfile_mirror_files", "pending") not in metrics
     assert client.get("/health").status_code == 200
+
+
+def test_metrics_count_images(client):
+    image = images.present()
+    images.declare(images.INDEX)
+    after = samples(client)
+    assert after["distfile_mirror_images", "present"] == after["distfile_mirror_images", "pending"] == 1
+    assert after["distfile_mirror_images_bytes",] == image.size
+    assert after["distfile_mirror_queue_due_images",] == 1
+    assert 0 <= after["distfile_mirror_queue_oldest_due_image_seconds",] < 60
 
 
 def test_metrics_count_files_queue_and_requests(client):

@@ -28,6 +28,7 @@ application = make_application(AdminContext(
     database_url=f"sqlite:///{folder}/catalog.sqlite3",
     admin_url="http://127.0.0.1:1", proxy_url="http://127.0.0.1:2", ca_file="ca.pem",
     local_user="someone", secret_key="x" * 50, digests_of=lambda *_: {}, check_blobs=lambda: time.sleep(0.6),
+    resolve_tag=lambda *_: None, default_platforms=("linux/amd64",),
 ))
 from distfile_mirror.catalog.database import migrate
 migrate()

@@ -51,7 +51,7 @@ def failed(uri=URI, message="404 Not Found: it is not there", **given) -> File:
 
 
 def blocked(uri=URI, **given) -> File:
-    return moderate.block(present(uri, **given).pk, reason="known to be malicious", actor="bob")
+    return moderate.block(File, present(uri, **given).pk, reason="known to be malicious", actor="bob")
 
 
 def fresh(file) -> File:

@@ -3,6 +3,7 @@
 import pytest
 
 from distfile_mirror.catalog.listing import Filters, count_by_state, get_file, list_files
+from distfile_mirror.catalog.models import File
 from distfile_mirror.errors import InvalidInputError, NotFoundError
 from distfile_mirror.model.states import State
 from tests.unit.catalog.files import SHA256, declare, failed, present
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 
 def uris(**filters):
-    return [file.uri for file in list_files(Filters(**filters)).files]
+    return [file.uri for file in list_files(Filters(**filters)).items]
 
 
 def test_the_newest_comes_first_in_pages_that_neither_skip_nor_repeat():
@@ -19,7 +20,7 @@ def test_the_newest_comes_first_in_pages_that_neither_skip_nor_repeat():
     found, cursor, pages = [], "", 0
     while True:
         page = list_files(Filters(), cursor=cursor, limit=3)
-        found += [file.uri for file in page.files]
+        found += [file.uri for file in page.items]
         cursor, pages = page.next_cursor, pages + 1
         if pages == 1:
             declare("https://example.org/later")  # a new one does not shift the pages
@@ -40,8 +41,8 @@ def test_filters_hold_together():
     assert uris(project="two", q="example") == ["https://example.org/b.tgz"]
     assert uris(uri="HTTPS://EXAMPLE.org/a.tgz") == ["https://example.org/a.tgz"]
     assert uris(project="three") == []
-    assert count_by_state()[State.FAILED] == 1
-    assert count_by_state()[State.BLOCKED] == 0
+    assert count_by_state(File)[State.FAILED] == 1
+    assert count_by_state(File)[State.BLOCKED] == 0
 
 
 @pytest.mark.parametrize(

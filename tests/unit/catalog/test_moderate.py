@@ -3,7 +3,7 @@
 import pytest
 
 from distfile_mirror.catalog import moderate
-from distfile_mirror.catalog.models import AuditEvent
+from distfile_mirror.catalog.models import AuditEvent, File
 from distfile_mirror.errors import ConflictError, InvalidInputError, NotFoundError
 from distfile_mirror.model.states import State
 from tests.unit.catalog.files import OTHER_SHA256, SHA256, blocked, declare, failed, fetching, fresh, present
@@ -19,7 +19,7 @@ def last_event(file):
 
 def test_a_failed_file_is_due_again():
     file = failed()
-    moderate.retry(file.pk, actor="dave")
+    moderate.retry(File, file.pk, actor="dave")
     again = fresh(file)
     assert (again.state, again.message, again.attempts) == (State.PENDING, "", 0)
     assert again.due_at is not None
@@ -32,7 +32,7 @@ def test_a_failed_file_is_due_again():
 def test_only_what_failed_is_retried(make):
     file = make()
     with pytest.raises(ConflictError):
-        moderate.retry(file.pk, actor="dave")
+        moderate.retry(File, file.pk, actor="dave")
     assert fresh(file).state == file.state
 
 
@@ -69,11 +69,11 @@ def test_fallbacks_keep_a_checksum():
 def test_blocking_keeps_the_bytes_and_tells_the_proxies():
     file = present()
     before = moderate.blocks_revision()
-    moderate.block(file.pk, reason=" malicious ", actor="dave")
+    moderate.block(File, file.pk, reason=" malicious ", actor="dave")
     now = fresh(file)
     assert (now.state, now.message, now.sha256) == (State.BLOCKED, "malicious", SHA256)
     assert moderate.blocks_revision() == before + 1
-    moderate.unblock(file.pk, actor="dave")
+    moderate.unblock(File, file.pk, actor="dave")
     assert (fresh(file).state, fresh(file).message) == (State.PRESENT, "")
     assert moderate.blocks_revision() == before + 2
     assert last_event(file).action == "unblocked"
@@ -82,30 +82,30 @@ def test_blocking_keeps_the_bytes_and_tells_the_proxies():
 @pytest.mark.parametrize("make", [failed, fetching, blocked])
 def test_only_what_is_present_is_blocked(make):
     with pytest.raises(ConflictError):
-        moderate.block(make().pk, reason="malicious", actor="dave")
+        moderate.block(File, make().pk, reason="malicious", actor="dave")
 
 
 @pytest.mark.parametrize("make", [failed, fetching, present])
 def test_only_what_is_blocked_is_unblocked(make):
     with pytest.raises(ConflictError, match="not blocked"):
-        moderate.unblock(make().pk, actor="dave")
+        moderate.unblock(File, make().pk, actor="dave")
 
 
 @pytest.mark.parametrize("reason", ["", " \n", "a\0b", "a" * 4001])
 def test_a_reason_to_block_is_a_reason(reason):
     file = present()
     with pytest.raises(InvalidInputError) as refused:
-        moderate.block(file.pk, reason=reason, actor="dave")
+        moderate.block(File, file.pk, reason=reason, actor="dave")
     assert set(refused.value.problems) == {"reason"}
     assert fresh(file).state == State.PRESENT
 
 
 def test_what_is_not_there_is_not_found():
     for act in (
-        lambda: moderate.retry(99, actor="x"),
+        lambda: moderate.retry(File, 99, actor="x"),
         lambda: moderate.amend(99, checksums=[], actor="x"),
-        lambda: moderate.block(99, reason="x", actor="x"),
-        lambda: moderate.unblock(2**70, actor="x"),
+        lambda: moderate.block(File, 99, reason="x", actor="x"),
+        lambda: moderate.unblock(File, 2**70, actor="x"),
     ):
         with pytest.raises(NotFoundError):
             act()

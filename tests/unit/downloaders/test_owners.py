@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 
-from distfile_mirror.downloaders.owners import FOLDER, Owner, release_dead_owners
+from distfile_mirror.downloaders.owners import Owner, release_dead_owners
 
 HOLD = """
 import sys, time
@@ -19,8 +19,8 @@ def test_a_living_owner_is_left_alone(tmp_path):
     released = []
     with Owner(tmp_path) as owner:
         assert release_dead_owners(tmp_path, lambda name: released.append(name) or 1) == 0
-        assert (tmp_path / FOLDER / owner.name).exists()
-    assert not (tmp_path / FOLDER / owner.name).exists()
+        assert (tmp_path / owner.name).exists()
+    assert not (tmp_path / owner.name).exists()
     assert not released
 
 
@@ -34,7 +34,7 @@ def test_a_killed_owner_is_released(tmp_path):
         process.wait()
     assert release_dead_owners(tmp_path, lambda owner: released.append(owner) or 3) == 3
     assert released == [name]
-    assert not list((tmp_path / FOLDER).iterdir())
+    assert not list((tmp_path).iterdir())
 
 
 def test_no_folder_yet(tmp_path):

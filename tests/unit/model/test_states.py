@@ -15,6 +15,10 @@ MOVES = {
     ("fetching", "failed"),
     ("failed", "pending"),
     ("present", "blocked"),
+    ("present", "pending"),
+    ("pending", "blocked"),
+    ("fetching", "blocked"),
+    ("failed", "blocked"),
     ("blocked", "present"),
 }
 
@@ -32,15 +36,16 @@ def test_every_state_has_a_row():
     assert set(ALLOWED_MOVES) == set(State)
 
 
-def test_what_is_present_never_leaves_the_store():
+def test_what_is_present_needs_no_approval_again():
     reachable, new = {State.PRESENT}, {State.PRESENT}
     while new:
         new = set().union(*(ALLOWED_MOVES[state] for state in new)) - reachable
         reachable |= new
-    assert reachable == {State.PRESENT, State.BLOCKED}
+    # More of an image may be wanted; nothing leads back to where nobody has approved it.
+    assert reachable == set(State) - {State.REQUESTED, State.REJECTED}
 
 
 def test_each_step_of_a_path_is_checked():
     assert check_moves(State.FETCHING, State.FAILED, State.PENDING) is State.PENDING
-    with pytest.raises(ConflictError, match="from pending it can become: fetching"):
+    with pytest.raises(ConflictError, match="from pending it can become: blocked, fetching"):
         check_moves(State.FAILED, State.PENDING, State.PRESENT)

@@ -7,7 +7,7 @@ from queue import Queue
 import pytest
 
 from distfile_mirror.blobs.disk import DiskBlobStore
-from distfile_mirror.catalog.found import FoundFile
+from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage, Why
 from distfile_mirror.errors import MirrorError, UnavailableError
 from distfile_mirror.model.states import State
 from distfile_mirror.proxy import lookups
@@ -23,7 +23,7 @@ class Catalog:
         self.asked = 0
         self.away = False
 
-    def find(self, uri):
+    def find(self, uri, _request=None):
         self.asked += 1
         if self.away:
             raise UnavailableError("the database does not answer now")
@@ -39,7 +39,7 @@ class Bench:
         self.store.prepare()
         self._calls = Queue()
         self.lookups = Lookups(
-            find_file=self.catalog.find,
+            find=self.catalog.find,
             blobs=self.store,
             executor=executor,
             call_soon=lambda *call: self._calls.put(call),
@@ -56,7 +56,7 @@ class Bench:
 
     def find(self, uri=URI):
         results = []
-        self.lookups.find(uri, results.append)
+        self.lookups.find(uri, None, results.append)
         while not results:
             function, *arguments = self._calls.get(timeout=5)
             function(*arguments)
@@ -154,6 +154,37 @@ def test_memory_is_bounded_and_the_place_still_known(tmp_path):
         assert [bench.lookups.cached(f"{URI}{number}") is not None for number in range(5)] == [False] * 3 + [True] * 2
         assert bench.find(f"{URI}0").body == b"0" * 100
         assert bench.catalog.asked == 5
+
+
+def manifest(content, *, permanent=True):
+    return FoundContent("sha256:" + "ab" * 32, "application/json", len(content), content=content, permanent=permanent)
+
+
+def test_a_manifest_has_its_bytes_in_the_catalog_and_is_asked_for_again_when_there_was_no_room(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor, max_bytes=250)
+        for number in range(3):
+            bench.catalog.files[f"{URI}{number}"] = manifest(b"%d" % number * 100)
+            assert bench.find(f"{URI}{number}").body == b"%d" % number * 100
+        assert bench.lookups.cached(f"{URI}0") is None
+        assert bench.lookups.cached(f"{URI}2") is not None
+        assert bench.find(f"{URI}0").body == b"0" * 100
+        assert bench.catalog.asked == 4
+
+
+def test_what_may_change_is_not_remembered(bench):
+    bench.catalog.files[URI] = manifest(b"a list", permanent=False)
+    assert bench.find().body == b"a list"
+    assert bench.lookups.cached(URI) is None
+    bench.catalog.files[URI] = manifest(b"a longer list", permanent=False)
+    assert bench.find().body == b"a longer list"
+
+
+def test_a_missing_image_is_told_and_remembered_for_a_second(bench):
+    bench.catalog.files[URI] = MissingImage("registry.test", "a", "sha256:0", Why.NOT_DECLARED)
+    assert bench.find().why is Why.NOT_DECLARED
+    bench.find()
+    assert bench.catalog.asked == 1
 
 
 def test_the_number_of_open_blobs_is_bounded(tmp_path):

@@ -39,6 +39,23 @@ def uri(text: str) -> SafeString:
 
 
 @register.filter
+def reference(image: object) -> SafeString:
+    """Write the reference of an image; its repository's last word is the strongest, its digest is short."""
+    name, _at, full = str(image).partition("@")
+    host, slash, path = name.partition("/")
+    folders, _slash, last = path.rpartition("/")
+    return format_html(
+        '<span class="uri"><span class="uri-host">{}</span>{}{}<strong class="uri-name">{}</strong>@{}:{}</span>',
+        host,
+        slash,
+        _breakable(f"{folders}/") if folders else "",
+        last,
+        full.partition(":")[0],
+        digest(full.partition(":")[2]),
+    )
+
+
+@register.filter
 def digest(text: str) -> SafeString:
     """Write the start of a digest, and the whole where somebody points at it or copies it."""
     return format_html(

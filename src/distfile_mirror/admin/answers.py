@@ -1,0 +1,26 @@
+"""What the operations of the API have in common: which refusals each may answer, and what it takes."""
+
+from collections.abc import Iterable
+
+from django.http import HttpRequest
+from ninja import Schema
+
+from distfile_mirror.errors import InvalidInputError
+
+# Anywhere: a body that is no JSON, a page elsewhere that asks, a body too large or of another type, no database.
+READING = frozenset({400, 422, 500, 503})
+BY_ID = READING | {404}
+CHANGING = frozenset({400, 403, 404, 409, 413, 415, 422, 500, 503})
+DECLARING = CHANGING - {404}
+
+
+def refuse_unknown_parameters(request: HttpRequest, known: type[Schema]) -> None:
+    """Raise InvalidInputError for a parameter of the query that ``known`` has not."""
+    unknown = _unknown(request.GET, known.model_fields)
+    if unknown:
+        raise InvalidInputError(unknown)
+
+
+def _unknown(given: Iterable[str], known: Iterable[str]) -> dict[str, list[str]]:
+    names = set(known)
+    return {name: ["there is no such parameter"] for name in given if name not in names}

@@ -1,0 +1,104 @@
+"""What every downloader is built of, whatever it downloads: an owner, a thread for the catalog, threads for blobs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from distfile_mirror.blobs.store import BlobStore
+from distfile_mirror.downloaders.backlog import Claimed
+from distfile_mirror.downloaders.blob_sink import Meter
+from distfile_mirror.downloaders.catalog_thread import CatalogThread
+from distfile_mirror.downloaders.loop import DownloadLoop, Queue
+from distfile_mirror.downloaders.owners import Owner, release_dead_owners
+from distfile_mirror.downloaders.recorder import RowOutcome
+from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.small_blobs import SmallBlobs
+from distfile_mirror.errors import StorageError
+from distfile_mirror.upstream.http import Upstream
+from distfile_mirror.upstream.settings import UpstreamSettings
+
+HOUSEKEEPING_SECONDS = 600
+
+C = TypeVar("C", bound=Claimed)
+F = TypeVar("F", bound=RowOutcome)
+F_contra = TypeVar("F_contra", bound=RowOutcome, contravariant=True)
+
+log = structlog.get_logger()
+
+
+class OwnedQueue(Queue[C, F_contra], Protocol[C, F_contra]):
+    """A queue whose rows can be taken over from the dead."""
+
+    def release_owner(self, owner: str) -> int:
+        """Give back all that ``owner`` had claimed; return how many rows. Raises UnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a fetcher works with. ``pool`` has threads for what blocks; ``max_bytes`` bounds one blob."""
+
+    store: BlobStore
+    upstream: Upstream
+    catalog: CatalogThread
+    pool: Executor
+    small_blobs: SmallBlobs
+    max_bytes: int
+
+
+async def run_downloader(
+    *,
+    queue: OwnedQueue[C, F],
+    make_fetch: Callable[[Tools], Callable[[C, Meter], Awaitable[F]]],
+    owners: Path,
+    store: BlobStore,
+    settings: LoopSettings,
+    upstream: UpstreamSettings,
+    watch: bool,
+    stop: asyncio.Event,
+) -> Summary:
+    """Download what ``queue`` has: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
+
+    What dead downloaders of this machine left, whose locks are in the folder ``owners``, is taken over first.
+
+    Raises:
+        MirrorError: if the settings cannot be used, such as a CA file without certificates.
+        OSError: if ``owners`` cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        owner = stack.enter_context(Owner(owners))
+        catalog = await stack.enter_async_context(CatalogThread())
+        pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "blobs"))
+        client = await stack.enter_async_context(Upstream(upstream))
+        tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool), upstream.max_bytes)
+        await catalog.patiently(partial(release_dead_owners, owners, queue.release_owner), stop)
+        chores = asyncio.create_task(_keep_house(store))
+        stack.push_async_callback(_cancel, chores)
+        loop = DownloadLoop(
+            owner=owner.name, queue=queue, catalog=catalog, fetch=make_fetch(tools), settings=settings, stop=stop
+        )
+        return await loop.run(watch=watch)
+
+
+async def _keep_house(store: BlobStore) -> None:
+    """Remove, now and then, what dead processes left half-written."""
+    while True:
+        try:
+            removed = await asyncio.to_thread(store.remove_abandoned)
+        except StorageError as error:
+            log.warning("half-written blobs could not be removed", error=str(error))
+        else:
+            if removed:
+                log.info("removed half-written blobs of dead processes", blobs=removed)
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
