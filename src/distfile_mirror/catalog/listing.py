@@ -1,33 +1,55 @@
-"""Lists of files, newest first."""
+"""Lists of files: searched, filtered, sorted."""
 
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from distfile_mirror.catalog.database import available
-from distfile_mirror.catalog.models import File, Image
-from distfile_mirror.catalog.paging import PAGE_SIZE, Page, of_project, of_state, paged
+from distfile_mirror.catalog.models import File, Image, Use
+from distfile_mirror.catalog.paging import NEWEST_FIRST, PAGE_SIZE, Page, of_project, of_state, paged
 from distfile_mirror.errors import InvalidInputError, NotFoundError
 from distfile_mirror.model.states import State
 from distfile_mirror.model.uris import parse_file_uri, uri_key
 
 Artifact = TypeVar("Artifact", File, Image)
 
+DEFAULT_ORDER = "newest"
+ORDERS = {
+    DEFAULT_ORDER: NEWEST_FIRST,
+    "oldest": "pk",
+    "fetched": "-fetched_at",
+    "largest": "-size",
+    "smallest": "size",
+}
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What to list; empty means all. ``q``: a part of the URI or of the stored sha256; ``uri``: exactly this one."""
+    """What to list; empty means all. ``q``: a part of the URI or of the stored sha256; ``uri``: exactly this one.
+
+    ``host``, ``project``, ``licence`` and ``declared_by`` are whole values; ``licence`` "unknown": a use without one.
+    """
 
     q: str = ""
     state: str = ""
+    host: str = ""
     project: str = ""
+    licence: str = ""
+    declared_by: str = ""
     uri: str = ""
 
 
-def list_files(filters: Filters, *, cursor: str = "", limit: int = PAGE_SIZE) -> Page[File]:
-    """Return the page that begins at ``cursor``. Raises InvalidInputError, UnavailableError."""
-    return paged(_filtered(filters).prefetch_related("uses__project"), cursor=cursor, limit=limit)
+def list_files(filters: Filters, *, order: str = DEFAULT_ORDER, cursor: str = "", limit: int = PAGE_SIZE) -> Page[File]:
+    """Return the page that begins at ``cursor``, in one of ORDERS. Raises InvalidInputError, UnavailableError."""
+    if order not in ORDERS:
+        raise InvalidInputError({"order": [f"{order!r} is no order; known are {', '.join(ORDERS)}"]})
+    field, rows = ORDERS[order], _filtered(filters).prefetch_related("uses__project")
+    name = field.removeprefix("-")
+    if name != "pk":  # what is not stored has none
+        rows = rows.filter(**{f"{name}__isnull": False})
+    return paged(rows, cursor=cursor, limit=limit, order=field)
 
 
 def get_file(file_id: int) -> File:
@@ -50,10 +72,33 @@ def count_by_state(kind: type[Artifact]) -> dict[State, int]:
 def _filtered(filters: Filters) -> QuerySet[File]:
     rows = of_project(of_state(File.objects.all(), filters.state), filters.project)
     if filters.q:
-        rows = rows.filter(Q(uri__icontains=filters.q) | Q(sha256__contains=filters.q.lower()))
+        rows = rows.filter(pk__in=_containing(filters.q))
+    if filters.host:
+        rows = rows.filter(host=filters.host.lower())
+    if filters.licence or filters.declared_by:
+        rows = rows.filter(pk__in=_uses(filters).values("file_id"))
     if filters.uri:
         try:
             rows = rows.filter(uri_key=uri_key(str(parse_file_uri(filters.uri))))
         except ValueError as error:
             raise InvalidInputError({"uri": [str(error)]}) from None
+    return rows
+
+
+def _containing(text: str) -> QuerySet[File, int]:
+    """Return the keys of files whose URI or sha256 contains ``text``: two queries that each read one index alone."""
+    keys = File.objects.filter(uri__icontains=text).values_list("pk", flat=True)
+    if set(text.lower()) <= set("0123456789abcdef"):
+        # As the index's own condition has it, so that databases take it.
+        by_digest = File.objects.exclude(sha256="").filter(sha256__contains=text.lower())
+        return keys.union(by_digest.values_list("pk", flat=True), all=True)
+    return keys
+
+
+def _uses(filters: Filters) -> QuerySet[Use]:
+    rows = Use.objects.filter(file__isnull=False)
+    if filters.licence:
+        rows = rows.filter(licence="" if filters.licence == UNKNOWN else filters.licence)
+    if filters.declared_by:
+        rows = rows.filter(declared_by=filters.declared_by)
     return rows

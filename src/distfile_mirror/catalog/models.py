@@ -69,6 +69,8 @@ class File(Fetchable):
             models.Index(fields=["due_at"], name="file_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["state", "id"], name="file_state"),
             models.Index(fields=["sha256"], name="file_sha256", condition=~Q(sha256="")),
+            models.Index(fields=["size"], name="file_size", condition=Q(size__isnull=False)),
+            models.Index(fields=["fetched_at"], name="file_fetched", condition=Q(fetched_at__isnull=False)),
         )
 
     def __str__(self) -> str:
@@ -220,7 +222,7 @@ class Use(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="uses")
     reason = models.TextField()
     licence = models.TextField(default="", db_index=True)
-    declared_by = models.TextField()
+    declared_by = models.TextField(db_index=True)
     declared_at = models.DateTimeField(default=timezone.now)
     fingerprint = models.BinaryField(max_length=32, editable=False)
 
@@ -251,7 +253,10 @@ class AuditEvent(models.Model):
     after = models.JSONField(default=dict)
 
     class Meta:
-        indexes = (models.Index(fields=["subject_kind", "subject_id", "id"], name="audit_subject"),)
+        indexes = (
+            models.Index(fields=["subject_kind", "subject_id", "id"], name="audit_subject"),
+            models.Index(fields=["actor", "id"], name="audit_actor"),
+        )
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.actor} {self.action} {self.subject}"

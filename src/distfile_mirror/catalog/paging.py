@@ -89,14 +89,17 @@ def _encode(row: models.Model, field: str, order: str) -> str:
 
 def _decode(cursor: str, order: str, model: type[models.Model]) -> tuple[Any, int]:
     """Return the sort value and the key in ``cursor``."""
+    field = order.removeprefix("-")
     try:
         of_order, text, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if order.removeprefix("-") == "pk":
-            return int(key), int(key)  # of whatever order: the key is all that counts
-        column: models.Field[Any, Any] = model._meta.get_field(order.removeprefix("-"))  # type: ignore[assignment]  # noqa: SLF001 - documented
-        position = column.to_python(text), int(key)
+        position = int(key) if field == "pk" else _column(model, field).to_python(text), int(key)
     except (ValueError, TypeError, binascii.Error, RecursionError, ValidationError):
         of_order = position = None
     if position is None or of_order != order:
         raise InvalidInputError({"cursor": ["this cursor is not one that this list gave"]})
     return position
+
+
+def _column(model: type[models.Model], field: str) -> "models.Field[Any, Any]":
+    column: models.Field[Any, Any] = model._meta.get_field(field)  # type: ignore[assignment]  # noqa: SLF001 - documented
+    return column
