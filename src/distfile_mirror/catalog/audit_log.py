@@ -1,10 +1,16 @@
 """The list of changes, newest first."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import QuerySet
+
+from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.models import AuditEvent
 from distfile_mirror.catalog.paging import PAGE_SIZE, Page, paged
+
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,16 @@ class EventFilters:
 
 def list_events(filters: EventFilters, *, cursor: str = "", limit: int = PAGE_SIZE) -> Page[AuditEvent]:
     """Return a page of changes. Raises InvalidInputError, UnavailableError."""
+    return paged(_filtered(filters), cursor=cursor, limit=limit)
+
+
+def all_events(filters: EventFilters) -> Iterator[AuditEvent]:
+    """Yield all changes, newest first, without holding them all. Raises UnavailableError."""
+    with available():
+        yield from _filtered(filters).order_by("-pk").iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _filtered(filters: EventFilters) -> QuerySet[AuditEvent]:
     rows = AuditEvent.objects.all()
     if filters.actor:
         rows = rows.filter(actor=filters.actor)
@@ -34,4 +50,4 @@ def list_events(filters: EventFilters, *, cursor: str = "", limit: int = PAGE_SI
         rows = rows.filter(at__gte=filters.since)
     if filters.until:
         rows = rows.filter(at__lt=filters.until)
-    return paged(rows, cursor=cursor, limit=limit)
+    return rows

@@ -1,6 +1,6 @@
 """Projects: what each uses, how much that is, and under which licences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,8 @@ from distfile_mirror.catalog.models import Hit, Project, Use
 from distfile_mirror.catalog.paging import PAGE_SIZE, Page, paged
 from distfile_mirror.catalog.seen import ArtifactKind
 from distfile_mirror.errors import NotFoundError
+
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ def uses_of_project(project_id: int, *, cursor: str = "", limit: int = PAGE_SIZE
     """Return a page of the uses of a project with their artifacts, newest first. Raises as list_projects."""
     rows = Use.objects.filter(project_id=project_id).select_related("file", "image__repository__registry", "project")
     return paged(rows, cursor=cursor, limit=limit)
+
+
+def all_uses(project_id: int) -> Iterator[Use]:
+    """Yield all uses of a project with their artifacts, oldest first, in batches. Raises UnavailableError."""
+    rows = Use.objects.filter(project_id=project_id).select_related("file", "image__repository__registry", "project")
+    with available():
+        yield from rows.order_by("pk").iterator(chunk_size=ROWS_AT_ONCE)
 
 
 def licences_of_project(project_id: int) -> list[tuple[str, int]]:
