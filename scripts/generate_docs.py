@@ -105,7 +105,7 @@ def _default(name: str) -> str:
     if name in COMPUTED:
         return COMPUTED[name]
     value = Config.model_fields[name].default
-    if value in {None, "", ()}:
+    if value in (None, "", (), {}):
         return ""
     if isinstance(value, tuple):
         return f"`{' '.join(value)}`"

@@ -5,22 +5,27 @@ A wrong configuration is refused whole, with one message that lists every mistak
 
 import getpass
 import ipaddress
+import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.addresses import ConnectTo, IPNetwork, ListenAddress, parse_connect_to, parse_listen_address
 from distfile_mirror.model.platforms import parse_choice
 from distfile_mirror.model.references import normalise_registry
+from distfile_mirror.model.roles import Role
 from distfile_mirror.upstream.registry_credentials import read_credentials
 
 ENVIRONMENT_PREFIX = "DISTFILE_MIRROR_"
 MAX_WORKERS_BY_DEFAULT = 4
+NO_SIGN_IN = "none"
+SIGN_IN_METHODS = (NO_SIGN_IN, "accounts", "oidc", "header")
+OIDC_SETTINGS = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
 
 
 class ConfigurationError(MirrorError):
@@ -52,11 +57,34 @@ def _registries(value: Any) -> Any:
     return tuple(normalise_registry(item) for item in _words(value))
 
 
+def _sign_in(value: Any) -> Any:
+    methods = tuple(_words(value))
+    unknown = [method for method in methods if method not in SIGN_IN_METHODS]
+    if unknown or not methods:
+        message = f"{' '.join(map(str, unknown)) or 'nothing'} is no sign-in; possible: {', '.join(SIGN_IN_METHODS)}"
+        raise ValueError(message)
+    if NO_SIGN_IN in methods and len(methods) > 1:
+        message = "none goes with no other sign-in"
+        raise ValueError(message)
+    return methods
+
+
+def _role_groups(value: Any) -> Any:
+    """Read role -> group or groups, of a TOML table or as JSON."""
+    if isinstance(value, str):
+        value = json.loads(value)  # its error is a ValueError, with a text for people
+    if not isinstance(value, dict):
+        message = 'write a table of role and groups, such as {"approver": ["release-team"]}'
+        raise ValueError(message)  # noqa: TRY004 - pydantic collects these
+    return {role: (groups,) if isinstance(groups, str) else groups for role, groups in value.items()}
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
 Listen = Annotated[ListenAddress, NoDecode, BeforeValidator(_listen)]
+HeaderName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -91,6 +119,39 @@ class Config(BaseSettings):
     proxy_cached_lookups: Count = Field(100_000, description="Files whose place a worker remembers.")
     proxy_cached_bytes: Bytes = Field(64 << 20, description="Bytes of small files that a worker keeps in memory.")
     proxy_cached_certificates: Count = Field(2_000, description="Hosts whose certificate a worker keeps.")
+
+    oidc_issuer: str = Field("", description="Address of the OpenID provider; it is asked for its configuration.")
+    oidc_client_id: str = Field("", description="This server's client id there.")
+    oidc_client_secret: SecretStr | None = Field(None, description="This server's client secret there.")
+    oidc_groups_claim: str = Field("groups", description="The claim that lists a person's groups.")
+    auth_header: HeaderName = Field("X-Forwarded-User", description="In which a reverse proxy says who asks.")
+    auth_groups_header: HeaderName = Field(
+        "X-Forwarded-Groups", description="In which it lists their groups, separated by commas."
+    )
+    auth_header_from: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (), description="Networks of the reverse proxies that are believed so; nobody else is."
+    )
+    role_groups: Annotated[dict[Role, tuple[str, ...]], NoDecode, BeforeValidator(_role_groups)] = Field(
+        {},
+        description="Table of role (viewer, declarer, approver, administrator) and the groups that have it; "
+        "JSON in the environment. With it, roles follow the groups; without, administrators give them.",
+    )
+    default_role: Role | None = Field(
+        None, description="For who comes by oidc or header and has no group of role_groups; by default refused."
+    )
+    sign_in: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sign_in)] = Field(
+        (NO_SIGN_IN,), description="How people sign in: none; or one or several of accounts, oidc, header."
+    )
+    require_approval: bool = Field(
+        False, description="Whether what a declarer declares waits until an approver accepts it."
+    )
+    session_lifetime: Seconds = Field(12 * 3600, description="Seconds after which people sign in again.")
+    trusted_proxies: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (), description="Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="Bearer token with which /metrics of the admin is read without a role."
+    )
 
     admin_listen: Listen = Field(ListenAddress("127.0.0.1", 8080), description="Where people come: HOST:PORT.")
     admin_url: str = Field("", description="The admin's own address as people write it; by default from admin_listen.")
@@ -144,13 +205,33 @@ class Config(BaseSettings):
             raise ValueError(message)
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            message = f"{value} is not the address of a provider; it begins with https://"
+            raise ValueError(message)
+        return value.rstrip("/")
+
+    @field_validator("sign_in")
+    @classmethod
+    def _complete(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        needed = {"oidc": OIDC_SETTINGS, "header": ("auth_header_from",)}
+        for method in value:
+            # What is there and wrong is told by itself.
+            missing = [name for name in needed.get(method, ()) if name in info.data and not info.data[name]]
+            if missing:
+                message = f"{method} needs {' and '.join(missing)} too"
+                raise ValueError(message)
+        return value
+
     @field_validator("admin_listen")
     @classmethod
-    def _guarded(cls, value: ListenAddress) -> ListenAddress:
-        if not value.is_loopback:
+    def _guarded(cls, value: ListenAddress, info: ValidationInfo) -> ListenAddress:
+        if not value.is_loopback and info.data.get("sign_in") == (NO_SIGN_IN,):
             message = (
-                f"{value} can be reached by others, and no sign-in is configured: "
-                "bind it to 127.0.0.1 or [::1], behind a reverse proxy that authenticates people"
+                f"{value} can be reached by others, and no sign-in is configured: set sign_in to accounts, oidc or "
+                "header, or bind it to 127.0.0.1 or [::1]"
             )
             raise ValueError(message)
         return value
@@ -224,6 +305,8 @@ def to_environment(config: Config) -> dict[str, str]:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     if isinstance(value, SecretStr):

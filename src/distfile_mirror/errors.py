@@ -31,6 +31,14 @@ class NotFoundError(MirrorError):
     """There is no such thing (HTTP 404)."""
 
 
+class NotSignedInError(MirrorError):
+    """Sign in first, or send an API token (HTTP 401)."""
+
+
+class NotAllowedError(MirrorError):
+    """Your role does not allow this (HTTP 403; a retry fails until somebody changes the role)."""
+
+
 class UnavailableError(MirrorError):
     """The database or the blob store does not answer now (HTTP 503; try again)."""
 

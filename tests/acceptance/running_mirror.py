@@ -83,7 +83,11 @@ class RunningMirror:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment, cwd=self._cwd)
         if wait:
-            self.wait_until_up()
+            try:
+                self.wait_until_up()
+            except AssertionError:
+                self.kill()  # nobody else will
+                raise
 
     def wait_until_up(self):
         until = time.monotonic() + READY_SECONDS

@@ -161,6 +161,11 @@ class TestPages:
         assert "404" in told[1]
         assert [text.count("is present") for text in told[2:]] == [1, 1, 1]
 
+    def test_sign_in_and_roles(self, terminal):
+        told = [terminal.run(block) for block in blocks("docs/howto/sign-in-and-roles.md")]
+        assert told[-1].endswith("alice\tadministrator\taccounts\tenabled\n")
+        assert "401" in terminal.run("curl -sS -o /dev/null -w '%{http_code}' http://127.0.0.1:8080/api/v1/files")
+
     def test_rest_api(self, terminal):
         terminal.run("distfile-mirror serve")
         told = [terminal.run(block) for block in blocks("docs/reference/rest-api.md")]

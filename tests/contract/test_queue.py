@@ -34,7 +34,10 @@ while claims := queue.claim(sys.argv[2], limit=3, lease=timedelta(seconds=60)):
 def declare(count=1, host="up.test"):
     return [
         declare_file(
-            FileDeclaration(uri=f"https://{host}/{number}", project="p", reason="r"), actor="tester", digests_of=None
+            FileDeclaration(uri=f"https://{host}/{number}", project="p", reason="r"),
+            actor="tester",
+            approved=True,
+            digests_of=None,
         ).file.pk
         for number in range(count)
     ]
@@ -165,6 +168,7 @@ def test_a_checksum_declared_meanwhile_is_kept_to():
         declare_file(
             FileDeclaration(uri=row(row_id).uri, project="q", reason="r", checksums=[checksum]),
             actor="tester",
+            approved=True,
             digests_of=None,
         )
     queue.record("one", [fetched(wrong), fetched(unknown)])

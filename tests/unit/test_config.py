@@ -107,6 +107,15 @@ def test_children_get_the_same_configuration(environment, credentials):
             "proxy_listen": "[::1]:3128",
             "ca_passphrase": "open sesame",
             "download_backoff": "0.5",
+            "sign_in": "accounts, oidc header",
+            "oidc_issuer": "https://id.test/realm/",
+            "oidc_client_id": "mirror",
+            "oidc_client_secret": "only for the provider",
+            "auth_header_from": "10.1.0.0/16",
+            "role_groups": '{"approver": "CN=release team,DC=test", "administrator": ["a", "b"]}',
+            "default_role": "viewer",
+            "require_approval": "yes",
+            "metrics_token": "scrape",
         }
     )
     for name, value in to_environment(config).items():
@@ -145,7 +154,38 @@ def test_mistakes_about_registries_are_listed(credentials):
 
 
 def test_secrets_are_not_shown():
-    assert "sesame" not in repr(load_config({"ca_passphrase": "open sesame"}))
+    secrets = {"ca_passphrase": "open sesame", "metrics_token": "open sesame", "oidc_client_secret": "open sesame"}
+    assert "sesame" not in repr(load_config(secrets))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"admin_listen": "0.0.0.0:80"}, "set sign_in to accounts, oidc or header"),
+        ({"sign_in": "passwords"}, "sign_in: passwords is no sign-in; possible: none, accounts, oidc, header"),
+        ({"sign_in": "none accounts"}, "none goes with no other"),
+        ({"sign_in": "oidc", "oidc_client_id": "x"}, "oidc needs oidc_issuer and oidc_client_secret too"),
+        ({"sign_in": "header"}, "header needs auth_header_from too"),
+        ({"oidc_issuer": "http://id.test"}, "begins with https://"),
+        ({"role_groups": "approver=x"}, "role_groups:"),
+        ({"role_groups": '["x"]'}, "write a table"),
+        ({"role_groups": '{"boss": "x"}'}, "role_groups:"),
+        ({"default_role": "boss"}, "default_role:"),
+        ({"auth_header": "X-User:"}, "auth_header:"),
+    ],
+)
+def test_a_sign_in_that_cannot_work_is_refused(given, told):
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(given)
+    assert told in str(refused.value)
+
+
+def test_with_a_sign_in_others_may_reach_the_admin(tmp_path):
+    file = tmp_path / "mirror.toml"
+    file.write_text('sign_in = ["accounts"]\nadmin_listen = "0.0.0.0:80"\n[role_groups]\napprover = ["x", "y z"]\n')
+    config = load_config({}, file)
+    assert config.admin_listen.port == 80
+    assert config.role_groups == {"approver": ("x", "y z")}
 
 
 def test_every_setting_is_explained():

@@ -7,10 +7,11 @@ from ninja import Schema
 
 from distfile_mirror.errors import InvalidInputError
 
-# Anywhere: a body that is no JSON, a page elsewhere that asks, a body too large or of another type, no database.
-READING = frozenset({400, 422, 500, 503})
+# Anywhere: a body that is no JSON, nobody known, no right or a page elsewhere that asks, no database.
+READING = frozenset({400, 401, 403, 422, 500, 503})
 BY_ID = READING | {404}
-CHANGING = frozenset({400, 403, 404, 409, 413, 415, 422, 500, 503})
+# Also a body too large or of another type.
+CHANGING = BY_ID | {409, 413, 415}
 DECLARING = CHANGING - {404}
 
 

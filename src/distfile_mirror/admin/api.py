@@ -1,7 +1,6 @@
 """The REST API under ``/api/v1/``. It says what the catalog says; nothing is decided here.
 
-``Authorization: Bearer`` is accepted and means nothing yet: without a sign-in, who acts is the
-``local_user`` of the context.
+Who may ask what stands in admin.rights, and has been looked at before any of this is called.
 """
 # ruff: noqa: ARG001 - every operation is given the request, under that name
 
@@ -15,7 +14,9 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
 from distfile_mirror import __version__
+from distfile_mirror.admin.access import refuse_unless_own
 from distfile_mirror.admin.answers import BY_ID, CHANGING, DECLARING, READING, refuse_unknown_parameters
+from distfile_mirror.admin.approvals_api import router as approvals_router
 from distfile_mirror.admin.documents import (
     Amendment,
     Blocking,
@@ -27,8 +28,10 @@ from distfile_mirror.admin.documents import (
     file_document,
 )
 from distfile_mirror.admin.error_pages import OUR_FAULT, log_fault
+from distfile_mirror.admin.identity import actor_of, may_approve
 from distfile_mirror.admin.image_documents import resolution
 from distfile_mirror.admin.images_api import router as images_router
+from distfile_mirror.admin.people_api import router as people_router
 from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, problem_response
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.tags import TagAloneError
@@ -40,7 +43,7 @@ from distfile_mirror.errors import InvalidInputError
 
 
 class MirrorAPI(NinjaAPI):
-    """The API, whose OpenAPI document gives problems the media type that they have."""
+    """The API, whose OpenAPI document gives problems the media type that they have, and tells of tokens."""
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
@@ -51,6 +54,8 @@ class MirrorAPI(NinjaAPI):
             for status, response in operation["responses"].items():
                 if int(status) >= HTTPStatus.BAD_REQUEST:
                     response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"token": []}, {}]  # without a sign-in, nothing is asked for
         return schema
 
 
@@ -73,7 +78,10 @@ def declare(request: HttpRequest, declaration: Declaration) -> Status[FileDocume
     """201: it is new, and will be fetched. 200: it is known already; what this says further was added."""
     context = current_context()
     declared = declare_file(
-        FileDeclaration(**declaration.model_dump()), actor=context.local_user, digests_of=context.digests_of
+        FileDeclaration(**declaration.model_dump()),
+        actor=actor_of(request),
+        approved=may_approve(request),
+        digests_of=context.digests_of,
     )
     status = HTTPStatus.CREATED if declared.created else HTTPStatus.OK
     response = file_document(get_file(declared.file.pk))
@@ -113,7 +121,8 @@ def show(request: HttpRequest, file_id: int) -> FileDocument:
 )
 def amend(request: HttpRequest, file_id: int, amendment: Amendment) -> FileDocument:
     """Only what is not stored yet can be amended; what had failed is tried again."""
-    moderate.amend(file_id, checksums=amendment.checksums, actor=current_context().local_user)
+    refuse_unless_own(request, get_file(file_id))
+    moderate.amend(file_id, checksums=amendment.checksums, actor=actor_of(request), approved=may_approve(request))
     return file_document(get_file(file_id))
 
 
@@ -124,8 +133,9 @@ def amend(request: HttpRequest, file_id: int, amendment: Amendment) -> FileDocum
     operation_id="retry_file",
 )
 def retry(request: HttpRequest, file_id: int) -> FileDocument:
-    """It is due at once."""
-    moderate.retry(File, file_id, actor=current_context().local_user)
+    """It is due at once. Declarers may do this to what they declared."""
+    refuse_unless_own(request, get_file(file_id))
+    moderate.retry(File, file_id, actor=actor_of(request))
     return file_document(get_file(file_id))
 
 
@@ -137,7 +147,7 @@ def retry(request: HttpRequest, file_id: int) -> FileDocument:
 )
 def block(request: HttpRequest, file_id: int, blocking: Blocking) -> FileDocument:
     """Its bytes are kept; builds are answered 451 with the reason."""
-    moderate.block(File, file_id, reason=blocking.reason, actor=current_context().local_user)
+    moderate.block(File, file_id, reason=blocking.reason, actor=actor_of(request))
     return file_document(get_file(file_id))
 
 
@@ -149,11 +159,13 @@ def block(request: HttpRequest, file_id: int, blocking: Blocking) -> FileDocumen
 )
 def unblock(request: HttpRequest, file_id: int) -> FileDocument:
     """It is served as before."""
-    moderate.unblock(File, file_id, actor=current_context().local_user)
+    moderate.unblock(File, file_id, actor=actor_of(request))
     return file_document(get_file(file_id))
 
 
 api.add_router("", images_router)
+api.add_router("", approvals_router)
+api.add_router("", people_router)
 
 
 @api.exception_handler(ValidationError)

@@ -7,15 +7,16 @@ from distfile_mirror.catalog.declare_image import DeclaredImage, ImageDeclaratio
 from distfile_mirror.errors import InvalidInputError
 
 
-def declare_what_came(body: ImageDeclarationBody) -> DeclaredImage:
-    """Declare an image; a tag alone is resolved if that is asked for.
+def declare_what_came(body: ImageDeclarationBody, *, actor: str, approved: bool) -> DeclaredImage:
+    """Declare an image; a tag alone is resolved if that is asked for. ``approved`` as in catalog.declare_image.
 
     Raises:
         InvalidInputError: for wrong fields, or if it is not clear what is meant; TagAloneError, if it is a tag.
+        ConflictError: for what was rejected.
         TransientFetchError: if a tag was to be resolved and the registry does not answer.
     """
-    context = current_context()
-    return declare_image(_declaration(body), actor=context.local_user, default_platforms=context.default_platforms)
+    platforms = current_context().default_platforms
+    return declare_image(_declaration(body), actor=actor, approved=approved, default_platforms=platforms)
 
 
 def _declaration(body: ImageDeclarationBody) -> ImageDeclaration:

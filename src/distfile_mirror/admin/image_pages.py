@@ -8,18 +8,27 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from distfile_mirror.admin.access import refuse_unless_own
 from distfile_mirror.admin.forms import DeclareImageForm
+from distfile_mirror.admin.identity import actor_of, may_approve
 from distfile_mirror.admin.image_declarations import declare_what_came
-from distfile_mirror.admin.pages import SHOWN_STATES, changed, facts_of_all, status_of
+from distfile_mirror.admin.pages import SHOWN_STATES, changed, facts_of_all, render_live, status_of
 from distfile_mirror.admin.queries import project_names
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.tags import FIELD, Resolved, TagAloneError
 from distfile_mirror.catalog import moderate
-from distfile_mirror.catalog.image_listing import ImageFilters, get_image, list_images
+from distfile_mirror.catalog.image_listing import (
+    ImageFilters,
+    get_image,
+    get_registry,
+    list_images,
+    list_registries,
+    list_repositories,
+)
 from distfile_mirror.catalog.image_parts import NOT_CHOSEN, image_parts
 from distfile_mirror.catalog.models import Image
 from distfile_mirror.catalog.platform_choice import choose_platforms
-from distfile_mirror.errors import InvalidInputError, MirrorError, TransientFetchError, UnavailableError
+from distfile_mirror.errors import ConflictError, InvalidInputError, MirrorError, TransientFetchError, UnavailableError
 
 FILTERS = ("q", "state", "project", "registry", "repository", "digest")
 
@@ -39,6 +48,21 @@ def images(request: HttpRequest) -> HttpResponse:
     return render(request, "mirror/images.html", shown)
 
 
+@require_safe
+def registries(request: HttpRequest) -> HttpResponse:
+    """Show the registries that images were declared of."""
+    cursor = request.GET.get("cursor", "")
+    return render(request, "mirror/registries.html", {"page": list_registries(cursor=cursor), "cursor": cursor})
+
+
+@require_safe
+def registry(request: HttpRequest, registry_id: int) -> HttpResponse:
+    """Show the repositories of a registry."""
+    found, cursor = get_registry(registry_id), request.GET.get("cursor", "")
+    shown = {"registry": found, "page": list_repositories(registry_id, cursor=cursor), "cursor": cursor}
+    return render(request, "mirror/registry.html", shown)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def declare(request: HttpRequest) -> HttpResponse:
     """Show the form, filled in from the address, or take it."""
@@ -49,11 +73,13 @@ def declare(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _show_form(request, form, status=422)
     try:
-        declared = declare_what_came(form.body(resolve="resolve" in request.POST))
+        declared = declare_what_came(
+            form.body(resolve="resolve" in request.POST), actor=actor_of(request), approved=may_approve(request)
+        )
     except TagAloneError as error:
         _add_errors(form, error)
         return _show_form(request, form, status=422, resolved=error.resolved)
-    except (InvalidInputError, TransientFetchError, UnavailableError) as error:
+    except (InvalidInputError, ConflictError, TransientFetchError, UnavailableError) as error:
         _add_errors(form, error)
         return _show_form(request, form, status=status_of(error))
     return redirect("image", declared.image.pk)
@@ -68,14 +94,15 @@ def image(request: HttpRequest, image_id: int) -> HttpResponse:
 @require_POST
 def choose(request: HttpRequest, image_id: int) -> HttpResponse:
     """Fetch further platforms of an index."""
-    change = partial(choose_platforms, image_id, request.POST.getlist("platform"), actor=current_context().local_user)
+    change = partial(choose_platforms, image_id, request.POST.getlist("platform"), actor=actor_of(request))
     return changed(change, lambda refused: _show_image(request, image_id, refused), f"/images/{image_id}")
 
 
 @require_POST
 def retry(request: HttpRequest, image_id: int) -> HttpResponse:
     """Try a failed image again."""
-    change = partial(moderate.retry, Image, image_id, actor=current_context().local_user)
+    refuse_unless_own(request, get_image(image_id))
+    change = partial(moderate.retry, Image, image_id, actor=actor_of(request))
     return changed(change, lambda refused: _show_image(request, image_id, refused), f"/images/{image_id}")
 
 
@@ -83,14 +110,14 @@ def retry(request: HttpRequest, image_id: int) -> HttpResponse:
 def block(request: HttpRequest, image_id: int) -> HttpResponse:
     """Stop serving an image."""
     reason = request.POST.get("reason", "")
-    change = partial(moderate.block, Image, image_id, reason=reason, actor=current_context().local_user)
+    change = partial(moderate.block, Image, image_id, reason=reason, actor=actor_of(request))
     return changed(change, lambda refused: _show_image(request, image_id, refused), f"/images/{image_id}")
 
 
 @require_POST
 def unblock(request: HttpRequest, image_id: int) -> HttpResponse:
     """Serve a blocked image again."""
-    change = partial(moderate.unblock, Image, image_id, actor=current_context().local_user)
+    change = partial(moderate.unblock, Image, image_id, actor=actor_of(request))
     return changed(change, lambda refused: _show_image(request, image_id, refused), f"/images/{image_id}")
 
 
@@ -122,7 +149,7 @@ def _show_image(request: HttpRequest, image_id: int, refused: MirrorError | None
         "commands": _commands(found),
         **facts_of_all(found),
     }
-    return render(request, "mirror/image.html", shown, status=status_of(refused) if refused else 200)
+    return render_live(request, "mirror/image.html", shown, status=status_of(refused) if refused else 200)
 
 
 def _can_be_chosen(child: Any) -> bool:

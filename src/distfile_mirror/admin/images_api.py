@@ -6,8 +6,10 @@ from http import HTTPStatus
 from django.http import HttpRequest
 from ninja import Query, Router, Status
 
+from distfile_mirror.admin.access import refuse_unless_own
 from distfile_mirror.admin.answers import BY_ID, CHANGING, DECLARING, READING, refuse_unknown_parameters
 from distfile_mirror.admin.documents import Blocking, ProblemDocument
+from distfile_mirror.admin.identity import actor_of, may_approve
 from distfile_mirror.admin.image_declarations import declare_what_came
 from distfile_mirror.admin.image_documents import (
     ImageDeclarationBody,
@@ -30,7 +32,6 @@ from distfile_mirror.admin.image_documents import (
     repository_facts,
     resolution,
 )
-from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.tags import read_reference, resolve
 from distfile_mirror.catalog import image_listing, moderate
 from distfile_mirror.catalog.image_listing import ImageFilters
@@ -54,7 +55,7 @@ router = Router()
 )
 def declare(request: HttpRequest, body: ImageDeclarationBody) -> Status[ImageDetails]:
     """201: it is new, and will be fetched. 200: it is known already; what this says further was added."""
-    declared = declare_what_came(body)
+    declared = declare_what_came(body, actor=actor_of(request), approved=may_approve(request))
     status = HTTPStatus.CREATED if declared.created else HTTPStatus.OK
     return Status(status.value, _details(declared.image.pk))
 
@@ -103,7 +104,7 @@ def show(request: HttpRequest, image_id: int) -> ImageDetails:
 )
 def choose(request: HttpRequest, image_id: int, body: PlatformsBody) -> ImageDetails:
     """They are fetched too; what it had is served on."""
-    choose_platforms(image_id, body.platforms, actor=current_context().local_user)
+    choose_platforms(image_id, body.platforms, actor=actor_of(request))
     return _details(image_id)
 
 
@@ -114,8 +115,9 @@ def choose(request: HttpRequest, image_id: int, body: PlatformsBody) -> ImageDet
     operation_id="retry_image",
 )
 def retry(request: HttpRequest, image_id: int) -> ImageDetails:
-    """It is due at once."""
-    moderate.retry(Image, image_id, actor=current_context().local_user)
+    """It is due at once. Declarers may do this to what they declared."""
+    refuse_unless_own(request, image_listing.get_image(image_id))
+    moderate.retry(Image, image_id, actor=actor_of(request))
     return _details(image_id)
 
 
@@ -127,7 +129,7 @@ def retry(request: HttpRequest, image_id: int) -> ImageDetails:
 )
 def block(request: HttpRequest, image_id: int, blocking: Blocking) -> ImageDetails:
     """Its bytes are kept; clients are refused with the reason."""
-    moderate.block(Image, image_id, reason=blocking.reason, actor=current_context().local_user)
+    moderate.block(Image, image_id, reason=blocking.reason, actor=actor_of(request))
     return _details(image_id)
 
 
@@ -139,7 +141,7 @@ def block(request: HttpRequest, image_id: int, blocking: Blocking) -> ImageDetai
 )
 def unblock(request: HttpRequest, image_id: int) -> ImageDetails:
     """It is served as before."""
-    moderate.unblock(Image, image_id, actor=current_context().local_user)
+    moderate.unblock(Image, image_id, actor=actor_of(request))
     return _details(image_id)
 
 

@@ -1,8 +1,7 @@
 """What holds for every request: counted, guarded against pages elsewhere, and never answered by a traceback.
 
-As long as no sign-in is configured, whoever reaches the port may change things. A web page in the
-browser of somebody who runs the mirror reaches it as well, so what tells such a page apart from
-its user (Host, Origin, Sec-Fetch-Site, the CSRF token) is checked before anything is done.
+A web page in the browser of somebody who may change things here reaches this server as well, so what tells
+such a page apart from its user (Host, Origin, Sec-Fetch-Site, the CSRF token) is checked before anything is done.
 """
 
 from collections.abc import Callable
@@ -15,6 +14,11 @@ from distfile_mirror.admin.error_pages import error_response
 from distfile_mirror.admin.monitoring import REQUESTS
 from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, is_api, problem_response
 from distfile_mirror.admin.settings import current_context
+from distfile_mirror.admin.sign_in import is_within
+from distfile_mirror.model.addresses import IPNetwork
+
+# In META: who is connected, whatever a proxy says of who asked.
+PEER = "distfile_mirror.peer"
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -80,6 +84,21 @@ def refuse_unknown_hosts(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
+def believe_trusted_proxies(get_response: GetResponse) -> GetResponse:
+    """Take client address and scheme from the reverse proxies that are trusted with it, and from nobody else."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        peer = request.META[PEER] = request.META.get("REMOTE_ADDR", "")
+        trusted = current_context().sign_in.trusted_proxies
+        if is_within(peer, trusted):
+            request.META["REMOTE_ADDR"] = _client(request.headers.get("X-Forwarded-For", ""), trusted) or peer
+            if request.headers.get("X-Forwarded-Proto") == "https":
+                request.META["wsgi.url_scheme"] = "https"  # META is the very environment of WSGI
+        return get_response(request)
+
+    return middleware
+
+
 def guard_api(get_response: GetResponse) -> GetResponse:
     """Refuse changes by pages elsewhere, and see to it that every refusal under /api/ is a problem document."""
 
@@ -110,6 +129,14 @@ class ExplainErrors:
         """Answer for a view that raised ``error``; None leaves it to Django, which logs it and answers 500."""
         problem = explain(error)
         return error_response(request, problem) if problem else None
+
+
+def _client(forwarded_for: str, trusted: tuple[IPNetwork, ...]) -> str:
+    """Return the last address that no trusted proxy has; what stands before it, anybody may have written."""
+    for address in reversed([each.strip() for each in forwarded_for.split(",")]):
+        if not is_within(address, trusted):
+            return address
+    return ""
 
 
 def _refusal(request: HttpRequest) -> Problem | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
@@ -17,20 +17,45 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from distfile_mirror import __version__
+from distfile_mirror.admin.access import refuse_unless_own, rights_for_page
+from distfile_mirror.admin.fetch_commands import FileFacts, fetch_commands
 from distfile_mirror.admin.forms import DeclareForm
+from distfile_mirror.admin.identity import actor_of, may_approve
 from distfile_mirror.admin.problems import explain
 from distfile_mirror.admin.queries import history, project_names
-from distfile_mirror.admin.settings import AdminContext, current_context
+from distfile_mirror.admin.settings import current_context
+from distfile_mirror.admin.themes import THEMES, theme_of
 from distfile_mirror.catalog import moderate
 from distfile_mirror.catalog.declare import declare_file
-from distfile_mirror.catalog.listing import Filters, get_file, list_files
+from distfile_mirror.catalog.listing import DEFAULT_ORDER, ORDERS, Filters, get_file, list_files
 from distfile_mirror.catalog.models import File, Image
 from distfile_mirror.errors import ConflictError, InvalidInputError, MirrorError, UnavailableError
 from distfile_mirror.model.checksums import strength
 from distfile_mirror.model.states import State
 
 STYLESHEET = "mirror/mirror.css"
-SHOWN_STATES = (State.PENDING, State.FETCHING, State.PRESENT, State.FAILED, State.BLOCKED)
+SCRIPT = "mirror/mirror.js"
+# It comes with django-htmx, and its name changes with its version.
+HTMX = "/static/django_htmx/htmx-2.min.js"
+NAVIGATION = (
+    ("/", "Home"),
+    ("/files", "Files"),
+    ("/images", "Containers"),
+    ("/misses", "Missing"),
+    ("/projects", "Projects"),
+    ("/audit", "Audit"),
+    ("/setup", "Set up"),
+)
+SHOWN_STATES = (
+    State.REQUESTED,
+    State.REJECTED,
+    State.PENDING,
+    State.FETCHING,
+    State.PRESENT,
+    State.FAILED,
+    State.BLOCKED,
+)
+FILE_FILTERS = ("q", "state", "host", "project", "licence", "declared_by")
 REFRESH_SECONDS = 2
 SLOW_REFRESH_SECONDS = 15
 
@@ -44,30 +69,48 @@ class _Outcome:
     status: int = 200
 
 
-def shared_by_all_pages(_request: HttpRequest) -> dict[str, Any]:
-    """Give every template what header and footer need; never asks the database."""
+def shared_by_all_pages(request: HttpRequest) -> dict[str, Any]:
+    """Give every template what header and footer need; asks the database only for who asks, if that is not known."""
     return {
+        **rights_for_page(request),
         "mirror": current_context(),
         "version": __version__,
-        "stylesheet": f"{static(STYLESHEET)}?v={_stylesheet_version()}",
+        "stylesheet": _address_of(STYLESHEET),
+        "script": _address_of(SCRIPT),
+        "htmx": HTMX,
+        "navigation": NAVIGATION,
+        "themes": THEMES,
+        "theme": theme_of(request),
     }
 
 
 @require_safe
 def files(request: HttpRequest) -> HttpResponse:
-    """Show the files, newest first; search and filters are in the address."""
-    given = {name: request.GET.get(name, "").strip() for name in ("q", "state", "project", "cursor")}
-    filters = Filters(q=given["q"], state=given["state"], project=given["project"])
-    page = list_files(filters, cursor=given["cursor"])
+    """Show the files; search, filters and order are in the address."""
+    return show_files(request)
+
+
+def show_files(
+    request: HttpRequest, *, outcomes: Sequence[Any] = (), ticked: Sequence[int] = (), status: int = 200
+) -> HttpResponse:
+    """Show the list of files, and what became of a change to several."""
+    given = {name: request.GET.get(name, "").strip() for name in FILE_FILTERS}
+    cursor, order = request.GET.get("cursor", "").strip(), request.GET.get("order", "") or DEFAULT_ORDER
+    filters = Filters(**given)
     shown = {
-        "page": page,
+        "page": list_files(filters, order=order, cursor=cursor),
         "filters": filters,
-        "filtered": any(given.values()),
+        "filtered": any(given.values()) or bool(cursor),
         "states": SHOWN_STATES,
-        "command": _example_command(current_context()),
-        "cursor": given["cursor"],
+        "projects": project_names(),
+        "command": example_command(),
+        "cursor": cursor,
+        "order": order,
+        "orders": ORDERS,
+        "outcomes": outcomes,
+        "ticked": ticked,
     }
-    return render(request, "mirror/files.html", shown)
+    return render(request, "mirror/files.html", shown, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -77,14 +120,14 @@ def declare(request: HttpRequest) -> HttpResponse:
         given = {**request.GET.dict(), "uris": request.GET.get("uris") or request.GET.get("uri", "")}
         return _show_form(request, DeclareForm(initial=given), _Outcome())
     form = DeclareForm(request.POST)
-    outcome = _declare(form) if form.is_valid() else _Outcome(status=422)
+    outcome = _declare(request, form) if form.is_valid() else _Outcome(status=422)
     if form.errors:
         if outcome.declared:  # what went well must not be sent again
             form.data = {**request.POST.dict(), "uris": "\n".join(outcome.refused_lines)}
         return _show_form(request, form, outcome)
     if len(outcome.declared) == 1:
         return redirect("file", outcome.declared[0].pk)
-    return redirect("/?" + urlencode({"project": form.cleaned_data["project"].strip()}))
+    return redirect("/files?" + urlencode({"project": form.cleaned_data["project"].strip()}))
 
 
 @require_safe
@@ -96,12 +139,13 @@ def file(request: HttpRequest, file_id: int) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, file_id: int) -> HttpResponse:
     """Try a failed download again, with other checksums if some were given."""
-    actor = current_context().local_user
+    refuse_unless_own(request, get_file(file_id))
+    actor = actor_of(request)
     checksums = request.POST.get("checksums")
     change = (
         partial(moderate.retry, File, file_id, actor=actor)
         if checksums is None
-        else partial(moderate.amend, file_id, checksums=checksums.split(), actor=actor)
+        else partial(moderate.amend, file_id, checksums=checksums.split(), actor=actor, approved=may_approve(request))
     )
     return changed(change, lambda refused: _show_file(request, file_id, refused), f"/files/{file_id}")
 
@@ -110,14 +154,14 @@ def retry(request: HttpRequest, file_id: int) -> HttpResponse:
 def block(request: HttpRequest, file_id: int) -> HttpResponse:
     """Stop serving a file."""
     reason = request.POST.get("reason", "")
-    change = partial(moderate.block, File, file_id, reason=reason, actor=current_context().local_user)
+    change = partial(moderate.block, File, file_id, reason=reason, actor=actor_of(request))
     return changed(change, lambda refused: _show_file(request, file_id, refused), f"/files/{file_id}")
 
 
 @require_POST
 def unblock(request: HttpRequest, file_id: int) -> HttpResponse:
     """Serve a blocked file again."""
-    change = partial(moderate.unblock, File, file_id, actor=current_context().local_user)
+    change = partial(moderate.unblock, File, file_id, actor=actor_of(request))
     return changed(change, lambda refused: _show_file(request, file_id, refused), f"/files/{file_id}")
 
 
@@ -128,6 +172,14 @@ def changed(change: Callable[[], object], show: Callable[[MirrorError], HttpResp
     except (ConflictError, InvalidInputError) as error:
         return show(error)
     return redirect(page)
+
+
+def render_live(request: HttpRequest, template: str, shown: dict[str, Any], *, status: int) -> HttpResponse:
+    """Render a page that a script asks for again and again until it is settled, and then as a whole."""
+    response = render(request, template, shown, status=status)
+    if request.headers.get("HX-Request") and shown["refresh"] is None:
+        response["HX-Refresh"] = "true"
+    return response
 
 
 def facts_of_all(artifact: File | Image) -> dict[str, Any]:
@@ -147,12 +199,17 @@ def status_of(error: MirrorError) -> int:
     return problem.status.value if problem else 500
 
 
-def _declare(form: DeclareForm) -> _Outcome:
+def _declare(request: HttpRequest, form: DeclareForm) -> _Outcome:
     context = current_context()
     outcome = _Outcome()
     for line, declaration in form.declarations():
         try:
-            declared = declare_file(declaration, actor=context.local_user, digests_of=context.digests_of)
+            declared = declare_file(
+                declaration,
+                actor=actor_of(request),
+                approved=may_approve(request),
+                digests_of=context.digests_of,
+            )
         except (InvalidInputError, ConflictError, UnavailableError) as error:
             outcome.refused_lines.append(line)
             outcome.status = max(outcome.status, status_of(error))
@@ -197,7 +254,7 @@ def _show_file(request: HttpRequest, file_id: int, refused: MirrorError | None =
         "strength": strength(shown_file.expected),
         "commands": _commands(shown_file),
     }
-    return render(request, "mirror/file.html", shown, status=status_of(refused) if refused else 200)
+    return render_live(request, "mirror/file.html", shown, status=status_of(refused) if refused else 200)
 
 
 def _refresh_seconds(artifact: File | Image) -> int | None:
@@ -209,21 +266,13 @@ def _refresh_seconds(artifact: File | Image) -> int | None:
 
 
 def _commands(shown_file: File) -> list[tuple[str, str]]:
-    """Return titles and lines that a person pastes to get the file through the proxy."""
     context = current_context()
-    trust = f" --cacert {shlex.quote(str(context.ca_file))}" if shown_file.uri.startswith("https:") else ""
-    name = shown_file.uri.partition("?")[0].rpartition("/")[2]
-    output = "--remote-name" if name else "--output download"
-    address = shlex.quote(shown_file.uri)
-    curl = f"curl --fail --proxy {shlex.quote(context.proxy_url)}{trust} {output} {address}"
-    commands = [("Fetch it through the mirror", curl)]
-    if shown_file.sha256 and name:
-        check = f"echo {shlex.quote(f'{shown_file.sha256}  {name}')} | sha256sum --check"
-        commands.append(("Check what came", check))
-    return commands
+    return fetch_commands(FileFacts(shown_file.uri, shown_file.sha256, context.proxy_url, context.ca_file))
 
 
-def _example_command(context: AdminContext) -> str:
+def example_command() -> str:
+    """Return a line that a person pastes to declare something."""
+    context = current_context()
     server = f" --server {shlex.quote(context.admin_url)}"
     return (
         f"distfile-mirror add{server} https://example.org/foo-1.2.tar.gz \\\n"
@@ -232,6 +281,7 @@ def _example_command(context: AdminContext) -> str:
 
 
 @cache
-def _stylesheet_version() -> str:
-    content = (Path(__file__).parent / "static" / STYLESHEET).read_bytes()
-    return hashlib.sha256(content).hexdigest()[:12]
+def _address_of(name: str) -> str:
+    """Return the address of a static file, which changes with its content."""
+    content = (Path(__file__).parent / "static" / name).read_bytes()
+    return f"{static(name)}?v={hashlib.sha256(content).hexdigest()[:12]}"

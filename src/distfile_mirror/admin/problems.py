@@ -15,13 +15,19 @@ from django.http import Http404, HttpRequest, HttpResponse
 from distfile_mirror.errors import (
     ConflictError,
     InvalidInputError,
+    NotAllowedError,
     NotFoundError,
+    NotSignedInError,
     TransientFetchError,
     UnavailableError,
 )
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+_HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="Distfile Mirror"'},
+}
 
 DatabaseAwayError = (OperationalError, InterfaceError)
 # An exception, the status that it means, and what is said of it (its own message by default).
@@ -29,6 +35,8 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus
     (InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (ConflictError, HTTPStatus.CONFLICT, ""),
     (NotFoundError, HTTPStatus.NOT_FOUND, ""),
+    (NotSignedInError, HTTPStatus.UNAUTHORIZED, ""),
+    (NotAllowedError, HTTPStatus.FORBIDDEN, ""),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, ""),
     (TransientFetchError, HTTPStatus.BAD_GATEWAY, ""),
     (DatabaseAwayError, HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer now; try again in a moment"),
@@ -56,8 +64,7 @@ def explain(error: Exception) -> Problem | None:
     for kind, status, detail in _MEANINGS:
         if isinstance(error, kind):
             fields = error.problems if isinstance(error, InvalidInputError) else {}
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-            return Problem(status, detail or str(error), fields, headers)
+            return Problem(status, detail or str(error), fields, _HEADERS.get(status, {}))
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.headers import Headers
 
+import django_htmx
 import uvicorn
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 STATIC_FOLDER = Path(__file__).parent / "static"
+HTMX_FOLDER = Path(django_htmx.__file__).parent / "static" / "django_htmx"
 STATIC_MAX_AGE_SECONDS = 86_400  # the address of a static file changes with its content
+
+
+class UnambiguousHeaders(WSGIMiddleware):
+    """Leaves out headers with an underscore: to WSGI, X_Forwarded_User of anybody is X-Forwarded-User of the proxy."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http":
+            headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+            scope = {**scope, "headers": headers}
+        await super().__call__(scope, receive, send)
 
 
 def make_application(context: AdminContext) -> "WSGIApplication":
@@ -35,7 +48,7 @@ def make_application(context: AdminContext) -> "WSGIApplication":
 
 def with_static_files(application: "WSGIApplication") -> "WSGIApplication":
     """Serve the package's static files under ``/static/``, straight from where it is installed."""
-    served: WSGIApplication = WhiteNoise(
+    served: Any = WhiteNoise(
         application,
         root=STATIC_FOLDER,
         prefix="static/",
@@ -43,7 +56,9 @@ def with_static_files(application: "WSGIApplication") -> "WSGIApplication":
         allow_all_origins=False,
         add_headers_function=_add_static_headers,
     )
-    return served
+    served.add_files(HTMX_FOLDER, prefix="static/django_htmx/")
+    application_with_files: WSGIApplication = served
+    return application_with_files
 
 
 def serve(application: "WSGIApplication", listener: socket.socket, *, threads: int, stop_grace: float) -> None:
@@ -63,7 +78,7 @@ def make_server(application: "WSGIApplication", *, threads: int, stop_grace: flo
     # The cast: both sides have types of their own for WSGI.
     return uvicorn.Server(
         uvicorn.Config(
-            WSGIMiddleware(cast("Any", application), workers=threads),
+            UnambiguousHeaders(cast("Any", application), workers=threads),
             loop="asyncio",
             http="httptools",
             ws="none",

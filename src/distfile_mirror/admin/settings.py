@@ -6,7 +6,7 @@ by ``current_context()``.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -14,10 +14,36 @@ from urllib.parse import urlsplit
 import django
 from django.conf import settings
 
+from distfile_mirror.admin.sign_in import OIDC, SignIn
 from distfile_mirror.catalog.database import CATALOG_APP, database_settings
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 MAX_BODY_BYTES = 4 << 20
+MIN_PASSWORD_CHARACTERS = 12
+APPS = (
+    CATALOG_APP,
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "distfile_mirror.admin",
+)
+MIDDLEWARE = (
+    "distfile_mirror.admin.middleware.count_requests",
+    "distfile_mirror.admin.middleware.set_security_headers",
+    "distfile_mirror.admin.middleware.refuse_unknown_hosts",
+    "distfile_mirror.admin.middleware.believe_trusted_proxies",
+    "distfile_mirror.admin.middleware.guard_api",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "distfile_mirror.admin.access.EnforceRights",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "distfile_mirror.admin.middleware.ExplainErrors",
+)
 
 
 class ResolvedTag(Protocol):
@@ -48,7 +74,8 @@ class AdminContext:
 
     ``admin_url`` and ``proxy_url``: the addresses that people and builds use, without a slash at
     the end. ``ca_file``: where the CA certificate lies (PEM), for the commands that are shown.
-    ``local_user``: who acts, as long as no sign-in is configured. ``digests_of``: see
+    ``local_user``: who acts, as long as no sign-in is configured. ``require_approval``: whether what
+    declarers declare must be approved. ``digests_of``: see
     catalog.declare. ``check_blobs`` returns if the blob store answers, else raises UnavailableError.
     ``resolve_tag`` asks a registry. ``default_platforms`` are fetched of an index where nobody says which.
     ``secret_key`` signs cookies: 32 random bytes or more as text, the same in every process.
@@ -66,6 +93,8 @@ class AdminContext:
     resolve_tag: ResolveTag
     default_platforms: tuple[str, ...]
     allowed_hosts: tuple[str, ...] = ()
+    sign_in: SignIn = field(default_factory=SignIn)
+    require_approval: bool = False
 
     @property
     def admin_origin(self) -> str:
@@ -86,12 +115,9 @@ def django_settings(context: AdminContext) -> dict[str, Any]:
     # A database that was restarted is noticed before the next request, not by it.
     database["CONN_HEALTH_CHECKS"] = True
     return {
+        **_tables(),
         "DISTFILE_MIRROR": context,
         "DATABASES": {"default": database},
-        "INSTALLED_APPS": [CATALOG_APP, "distfile_mirror.admin"],
-        "USE_TZ": True,
-        "USE_I18N": False,
-        "LOGGING_CONFIG": None,
         "SECRET_KEY": context.secret_key,
         "ROOT_URLCONF": "distfile_mirror.admin.urls",
         "APPEND_SLASH": False,
@@ -99,6 +125,8 @@ def django_settings(context: AdminContext) -> dict[str, Any]:
         "DATA_UPLOAD_MAX_MEMORY_SIZE": MAX_BODY_BYTES,
         "TEMPLATES": [_templates()],
         **_security(context),
+        **_sessions(context),
+        **_oidc(context),
     }
 
 
@@ -108,6 +136,76 @@ def configure(context: AdminContext) -> None:
     django.setup()
     # A page that is not there is no news for the log; what fails is (ERROR).
     logging.getLogger("django.request").setLevel(logging.ERROR)
+
+
+def configure_tables(database_url: str) -> None:
+    """Set Django up for a process that has all tables and no pages. Raises ValueError as above."""
+    settings.configure(**_tables(), DATABASES={"default": database_settings(database_url)})
+    django.setup()
+
+
+def _tables() -> dict[str, Any]:
+    """Return what the tables of catalog and people need, and the rules for passwords."""
+    validation = "django.contrib.auth.password_validation"
+    return {
+        "INSTALLED_APPS": list(APPS),
+        "MIDDLEWARE": list(MIDDLEWARE),  # allauth refuses to be set up without its own
+        "USE_TZ": True,
+        "USE_I18N": False,
+        "LOGGING_CONFIG": None,
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "AUTH_USER_MODEL": "mirror_admin.User",
+        # Migrations of allauth look at these, too.
+        "ACCOUNT_USER_MODEL_USERNAME_FIELD": "name",
+        "ACCOUNT_USER_MODEL_EMAIL_FIELD": None,
+        "ACCOUNT_SIGNUP_FIELDS": ["username*"],
+        "ACCOUNT_LOGIN_METHODS": {"username"},
+        "ACCOUNT_PRESERVE_USERNAME_CASING": False,
+        "ACCOUNT_EMAIL_VERIFICATION": "none",
+        "AUTHENTICATION_BACKENDS": ["django.contrib.auth.backends.ModelBackend"],
+        "PASSWORD_HASHERS": ["distfile_mirror.admin.passwords.SmallArgon2PasswordHasher"],
+        "AUTH_PASSWORD_VALIDATORS": [
+            {"NAME": f"{validation}.MinimumLengthValidator", "OPTIONS": {"min_length": MIN_PASSWORD_CHARACTERS}},
+            {"NAME": f"{validation}.CommonPasswordValidator"},
+            {
+                "NAME": f"{validation}.UserAttributeSimilarityValidator",
+                "OPTIONS": {"user_attributes": ("name",)},
+            },
+        ],
+    }
+
+
+def _sessions(context: AdminContext) -> dict[str, Any]:
+    return {
+        "SESSION_COOKIE_AGE": int(context.sign_in.session_seconds),
+        "SESSION_COOKIE_SECURE": _is_encrypted(context),
+        "SESSION_COOKIE_HTTPONLY": True,
+        # Not Strict: who follows a link from a build log, or comes back from the provider, is signed in.
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "LOGIN_URL": "/sign-in",
+        "LOGIN_REDIRECT_URL": "/",
+    }
+
+
+def _oidc(context: AdminContext) -> dict[str, Any]:
+    provider = context.sign_in.oidc
+    apps = []
+    if provider:
+        app = {"provider_id": OIDC, "name": provider.issuer, "client_id": provider.client_id}
+        apps = [{**app, "secret": provider.client_secret, "settings": {"server_url": provider.issuer}}]
+    return {
+        "SOCIALACCOUNT_PROVIDERS": {"openid_connect": {"APPS": apps, "OAUTH_PKCE_ENABLED": True}},
+        "SOCIALACCOUNT_ADAPTER": "distfile_mirror.admin.oidc.ProviderAdapter",
+        "SOCIALACCOUNT_EMAIL_VERIFICATION": "none",
+        # A link: the policy against foreign forms would stop the way to the provider. What it begins does no harm.
+        "SOCIALACCOUNT_LOGIN_ON_GET": True,
+        "ACCOUNT_ADAPTER": "distfile_mirror.admin.oidc.AccountAdapter",
+        "ACCOUNT_DEFAULT_HTTP_PROTOCOL": "https" if _is_encrypted(context) else "http",
+    }
+
+
+def _is_encrypted(context: AdminContext) -> bool:
+    return context.admin_origin.startswith("https://")
 
 
 def _templates() -> dict[str, Any]:
@@ -125,24 +223,15 @@ def _templates() -> dict[str, Any]:
 
 
 def _security(context: AdminContext) -> dict[str, Any]:
-    encrypted = context.admin_origin.startswith("https://")
     return {
         # A page elsewhere can point a name of its own at this machine (DNS rebinding); it comes
         # under that name then, and is refused.
         "ALLOWED_HOSTS": [*LOOPBACK_HOSTS, *_host(context.admin_url), *context.allowed_hosts],
-        "MIDDLEWARE": [
-            "distfile_mirror.admin.middleware.count_requests",
-            "distfile_mirror.admin.middleware.set_security_headers",
-            "distfile_mirror.admin.middleware.refuse_unknown_hosts",
-            "distfile_mirror.admin.middleware.guard_api",
-            "django.middleware.csrf.CsrfViewMiddleware",
-            "distfile_mirror.admin.middleware.ExplainErrors",
-        ],
         "CSRF_TRUSTED_ORIGINS": [context.admin_origin],
         "CSRF_FAILURE_VIEW": "distfile_mirror.admin.error_pages.csrf_failure",
         "CSRF_COOKIE_HTTPONLY": True,
         "CSRF_COOKIE_SAMESITE": "Strict",
-        "CSRF_COOKIE_SECURE": encrypted,
+        "CSRF_COOKIE_SECURE": _is_encrypted(context),
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.db import IntegrityError, transaction
 
 from distfile_mirror.catalog import audit
+from distfile_mirror.catalog.approval import first_state, redeclared
 from distfile_mirror.catalog.models import AuditEvent, File
 from distfile_mirror.catalog.moderate import make_pending
 from distfile_mirror.catalog.problems import Problems
@@ -54,25 +55,25 @@ class _Checked:
     fallback_uris: list[str] = field(default_factory=list)
 
 
-def declare_file(declaration: FileDeclaration, *, actor: str, digests_of: DigestsOf) -> Declared:
-    """Record ``declaration``, made by ``actor``.
+def declare_file(declaration: FileDeclaration, *, actor: str, approved: bool, digests_of: DigestsOf) -> Declared:
+    """Record ``declaration``, made by ``actor``; ``approved``: nobody else need approve it.
 
     ``digests_of`` reads a stored blob when a checksum of another algorithm than those known is
     declared for a file that is present already.
 
     Raises:
         InvalidInputError: naming each wrong field.
-        ConflictError: for a checksum that contradicts what is known; both are shown.
+        ConflictError: for a checksum that contradicts what is known, both are shown; for what was rejected.
         StorageError: if the stored bytes had to be read and could not be.
     """
     checked = _check(declaration)
     key = uri_key(str(checked.uri))
     stored = _digests_to_learn(key, checked, digests_of)
     with transaction.atomic():
-        file, created = _get_or_create(key, checked)
+        file, created = _get_or_create(key, checked, approved=approved)
         events = [audit.event(actor, "declared", file, after={"expected": checked.expected})] if created else []
         if not created:
-            events += _merge(file, checked, stored, actor)
+            events += _merge(file, checked, stored, actor, approved=approved)
         for event in events:
             event.save()
         use_added = add_use(file, checked.use, actor=actor)
@@ -108,7 +109,7 @@ def _digests_to_learn(key: bytes, checked: _Checked, digests_of: DigestsOf) -> d
     return digests_of(known.sha256, checked.expected)
 
 
-def _get_or_create(key: bytes, checked: _Checked) -> tuple[File, bool]:
+def _get_or_create(key: bytes, checked: _Checked, *, approved: bool) -> tuple[File, bool]:
     known = File.objects.select_for_update().filter(uri_key=key)
     if file := known.first():
         return file, False
@@ -120,29 +121,42 @@ def _get_or_create(key: bytes, checked: _Checked) -> tuple[File, bool]:
                 host=checked.uri.authority.host,
                 expected=checked.expected,
                 fallback_uris=checked.fallback_uris,
+                **first_state(approved=approved),
             )
     except IntegrityError:  # somebody else declared it just now
         return known.get(), False
     return file, True
 
 
-def _merge(file: File, checked: _Checked, stored: dict[str, str], actor: str) -> list[AuditEvent]:
+def _merge(file: File, checked: _Checked, stored: dict[str, str], actor: str, *, approved: bool) -> list[AuditEvent]:
     """Add to a known file what a further declaration says of it; return the events."""
     digests = {**file.digests, **stored}
     _refuse_contradiction(file, digests, checked.expected)
+    decided = redeclared(file, actor, approved=approved)
     before = {"expected": file.expected, "fallback_uris": file.fallback_uris}
     file.digests = in_order(digests)
     file.expected = in_order({**checked.expected, **file.expected})
     file.fallback_uris = list(dict.fromkeys([*file.fallback_uris, *checked.fallback_uris]))
     after = {"expected": file.expected, "fallback_uris": file.fallback_uris}
     if before == after:
-        return []
-    events = [audit.event(actor, "amended", file, before, after)]
+        if decided:
+            file.save()
+        return decided
+    if not approved:
+        _refuse_unapproved(file)
+    events = [*decided, audit.event(actor, "amended", file, before, after)]
     if file.state == State.FAILED:
         make_pending(file)
         events.append(audit.event(actor, "retried", file))
     file.save()
     return events
+
+
+def _refuse_unapproved(file: File) -> None:
+    """Raise ConflictError if the file may be fetched, and so what is accepted as its content would be changed."""
+    if file.state not in {State.REQUESTED, State.PRESENT, State.BLOCKED}:
+        message = "checksums and fallback URIs of what was approved are amended by somebody who may approve"
+        raise ConflictError(message)
 
 
 def _refuse_contradiction(file: File, digests: dict[str, str], declared: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 
 from distfile_mirror.catalog import audit
+from distfile_mirror.catalog.approval import first_state, redeclared
 from distfile_mirror.catalog.image_facts import TagEvidence
 from distfile_mirror.catalog.models import AuditEvent, Image, Registry, Repository
 from distfile_mirror.catalog.platform_choice import only_available, refuse_missing, want
@@ -60,16 +61,21 @@ class _Checked:
     use: UseFacts
 
 
-def declare_image(declaration: ImageDeclaration, *, actor: str, default_platforms: Sequence[str] = ()) -> DeclaredImage:
-    """Record ``declaration``, made by ``actor``.
+def declare_image(
+    declaration: ImageDeclaration, *, actor: str, approved: bool, default_platforms: Sequence[str] = ()
+) -> DeclaredImage:
+    """Record ``declaration``, made by ``actor``; ``approved``: nobody else need approve it.
 
     Raises:
         InvalidInputError: naming each wrong field.
+        ConflictError: for what was rejected.
     """
     checked = _check(declaration, default_platforms)
     with transaction.atomic():
-        image, created = _get_or_create(checked, declaration)
-        events = [_declared(actor, image)] if created else _merge(image, checked, declaration, actor)
+        image, created = _get_or_create(checked, declaration, approved=approved)
+        events = [_declared(actor, image)] if created else redeclared(image, actor, approved=approved)
+        if not created:
+            events += _merge(image, checked, declaration, actor)
         for event in events:
             event.save()
         use_added = add_use(image, checked.use, actor=actor)
@@ -92,7 +98,7 @@ def _check(declaration: ImageDeclaration, default_platforms: Sequence[str]) -> _
     return _Checked(registry, repository, str(digest), tag, choice, not declaration.platforms, use)
 
 
-def _get_or_create(checked: _Checked, declaration: ImageDeclaration) -> tuple[Image, bool]:
+def _get_or_create(checked: _Checked, declaration: ImageDeclaration, *, approved: bool) -> tuple[Image, bool]:
     registry, _created = Registry.objects.get_or_create(name=checked.registry)
     repository, _created = Repository.objects.get_or_create(registry=registry, name=checked.repository)
     known = Image.objects.select_for_update().filter(repository=repository, digest=checked.digest)
@@ -107,6 +113,7 @@ def _get_or_create(checked: _Checked, declaration: ImageDeclaration) -> tuple[Im
                 evidence=_with_evidence([], declaration),
                 platforms=checked.choice.texts(),
                 with_referrers=declaration.with_referrers,
+                **first_state(approved=approved),
             )
     except IntegrityError:  # somebody else declared it just now
         return known.get(), False

@@ -64,8 +64,10 @@ def retry(kind: type[Artifact], artifact_id: int, *, actor: str) -> Artifact:
     return artifact
 
 
-def amend(file_id: int, *, checksums: Sequence[str], actor: str) -> File:
+def amend(file_id: int, *, checksums: Sequence[str], actor: str, approved: bool = True) -> File:
     """Replace the expected checksums of a file that is not stored yet; a failed one is tried again.
+
+    ``approved``: whether ``actor`` needs nobody's approval; else only what is still requested can be amended.
 
     Raises:
         NotFoundError, InvalidInputError.
@@ -78,6 +80,9 @@ def amend(file_id: int, *, checksums: Sequence[str], actor: str) -> File:
         file = locked(File, file_id)
         if file.state not in {State.PENDING, State.FAILED, State.REQUESTED}:
             message = f"{file.uri} is {file.state}: only what is not stored yet can be amended"
+            raise ConflictError(message)
+        if not approved and file.state != State.REQUESTED:
+            message = f"{file.uri} was approved with these checksums; somebody who may approve can amend them"
             raise ConflictError(message)
         before = {"state": file.state, "expected": file.expected}
         file.expected = expected or {}

@@ -1,4 +1,4 @@
-"""The commands for files that speak REST to a running server: add, list, show, wait, retry, block, unblock, amend."""
+"""The commands for files that speak REST to a running server: add, list, show, wait and so on."""
 
 import sys
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from distfile_mirror.cli.conversation import (
     Limit,
     Project,
     Reason,
+    RejectReason,
     Server,
     Timeout,
     Token,
@@ -43,6 +44,8 @@ def register(app: typer.Typer) -> None:
         ("block", block),
         ("unblock", unblock),
         ("amend", amend),
+        ("approve", approve),
+        ("reject", reject),
     ):
         app.command(name)(command)
 
@@ -137,6 +140,25 @@ def unblock(which: Which, *, server: Server = DEFAULT_SERVER, token: Token = "",
     """Serve a blocked file again."""
     with talking(server, token) as client:
         conversation.act(client, which, "unblock", None, json=json)
+
+
+def approve(which: Which, *, server: Server = DEFAULT_SERVER, token: Token = "", json: Json = False) -> None:
+    """Let a file be fetched that waits for approval."""
+    with talking(server, token) as client:
+        conversation.act(client, which, "approve", None, json=json)
+
+
+def reject(
+    which: Which,
+    *,
+    reason: RejectReason,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    json: Json = False,
+) -> None:
+    """Refuse a file that waits for approval."""
+    with talking(server, token) as client:
+        conversation.act(client, which, "reject", {"reason": reason}, json=json)
 
 
 def amend(

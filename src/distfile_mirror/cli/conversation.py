@@ -11,7 +11,7 @@ import typer
 
 from distfile_mirror.cli import output
 from distfile_mirror.cli.rest import FILES, Document, Kind, MirrorClient, RefusedError
-from distfile_mirror.cli.waiting import wait_for
+from distfile_mirror.cli.waiting import SETTLED, wait_for
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.states import State
 
@@ -33,6 +33,7 @@ Project = Annotated[str, typer.Option(help="What uses it.")]
 Reason = Annotated[str, typer.Option(help="Why it is needed.")]
 Licence = Annotated[str, typer.Option("--licence", "--license", metavar="SPDX", help="SPDX expression.")]
 BlockReason = Annotated[str, typer.Option(help="Why it must not be used; builds are shown it.")]
+RejectReason = Annotated[str, typer.Option("--reason", help="Why it is not to be had; its declarers are shown it.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Everything = Annotated[bool, typer.Option("--all", help="All of them, however many.")]
 
@@ -119,9 +120,12 @@ def wait_until_settled(
         command = " ".join([f"distfile-mirror wait{client.kind.suffix}", *map(str, found)])
         output.stderr().print(f"\nstopped waiting; the download goes on. To wait again: {command}")
         raise typer.Exit(INTERRUPTED) from None
-    late = [each for each in settled.values() if each["state"] in {State.PENDING, State.FETCHING, State.REQUESTED}]
-    if late:
-        output.stderr().print(f"not there after {timeout:g} seconds: {len(late)}; the download goes on")
+    late = [each["state"] for each in settled.values() if each["state"] not in SETTLED]
+    waiting = late.count(State.REQUESTED)
+    if len(late) > waiting:
+        output.stderr().print(f"not there after {timeout:g} seconds: {len(late) - waiting}; the download goes on")
+    if waiting:
+        output.stderr().print(f"not approved after {timeout:g} seconds: {waiting}; nothing of it is fetched before")
     return settled
 
 

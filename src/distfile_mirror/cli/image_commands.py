@@ -21,6 +21,7 @@ from distfile_mirror.cli.conversation import (
     Limit,
     Project,
     Reason,
+    RejectReason,
     Server,
     Timeout,
     Token,
@@ -53,6 +54,8 @@ def register(app: typer.Typer) -> None:
         ("retry-image", retry_image),
         ("block-image", block_image),
         ("unblock-image", unblock_image),
+        ("approve-image", approve_image),
+        ("reject-image", reject_image),
     ):
         app.command(name)(command)
 
@@ -180,6 +183,20 @@ def unblock_image(which: Which, *, server: Server = DEFAULT_SERVER, token: Token
     """Serve a blocked container image again."""
     with talking(server, token, IMAGES) as client:
         conversation.act(client, which, "unblock", None, json=json)
+
+
+def approve_image(which: Which, *, server: Server = DEFAULT_SERVER, token: Token = "", json: Json = False) -> None:
+    """Let a container image be fetched that waits for approval."""
+    with talking(server, token, IMAGES) as client:
+        conversation.act(client, which, "approve", None, json=json)
+
+
+def reject_image(
+    which: Which, *, reason: RejectReason, server: Server = DEFAULT_SERVER, token: Token = "", json: Json = False
+) -> None:
+    """Refuse a container image that waits for approval."""
+    with talking(server, token, IMAGES) as client:
+        conversation.act(client, which, "reject", {"reason": reason}, json=json)
 
 
 def _images(references: Sequence[str], parts: dict[str, str]) -> list[tuple[str, dict[str, str]]]:

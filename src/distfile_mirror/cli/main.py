@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from distfile_mirror import __version__
-from distfile_mirror.cli import authority_commands, client_commands, image_commands, server_commands
+from distfile_mirror.cli import authority_commands, client_commands, image_commands, server_commands, user_commands
 from distfile_mirror.errors import MirrorError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 server_commands.register(app)
 app.add_typer(authority_commands.app, name="ca")
+app.add_typer(user_commands.app, name="users")
 client_commands.register(app)
 image_commands.register(app)
 

@@ -89,6 +89,10 @@ def print_sentence(document: Document, console: Console) -> None:
             text.append(f"  to try again: distfile-mirror retry{kind.suffix} {number}", "not bold")
             if kind is FILES:
                 text.append(f"\n  if the checksum is wrong: distfile-mirror amend {number} --checksum …", "not bold")
+        case State.REQUESTED:
+            text.append(f" waits for approval ({kind.noun} {number})", "not bold")
+        case State.REJECTED:
+            text.append(f" was rejected: {message}", "not bold red")
         case State.BLOCKED:
             text.append(f" is blocked: {message}", "not bold red")
         case state:

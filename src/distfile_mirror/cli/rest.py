@@ -21,6 +21,11 @@ LIST_PAGE_SIZE = 500
 
 Document = dict[str, Any]
 
+# What a terminal can do about it, beside what the server says.
+_ADVICE = {
+    401: "; make a token on the account page of the server, and give it by --token or DISTFILE_MIRROR_TOKEN",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -71,7 +76,8 @@ class RefusedError(MirrorError):
     """The server refused. ``problem`` is its problem document (RFC 9457)."""
 
     def __init__(self, problem: Document) -> None:
-        super().__init__(str(problem.get("detail") or problem.get("title") or "the server refused"))
+        detail = str(problem.get("detail") or problem.get("title") or "the server refused")
+        super().__init__(f"{detail}{_ADVICE.get(problem.get('status', 0), '')}")
         self.problem = problem
 
     @property

@@ -210,14 +210,23 @@ def announce(config: "Config") -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]Distfile Mirror {__version__}[/bold] is up.\n")
     console.print(f"  proxy  {config.effective_proxy_url}  for builds ({config.workers} workers)")
-    console.print(f"  admin  {config.effective_admin_url}  for people, without sign-in: this machine only")
+    console.print(f"  admin  {config.effective_admin_url}  for people, {_sign_in_told(config)}")
     console.print(f"  data   {_shortest(config.data_dir)}  database, blobs and CA: keep it, and back it up")
     console.print(f"  CA     {ca_file}  for clients to trust\n")
+    if "accounts" in config.sign_in:
+        add = f"{program} users add NAME --role administrator --data-dir {_shortest(config.data_dir)}"
+        console.print(
+            f"Without an administrator yet, add one; tokens for the commands are on the account page:\n\n  {add}\n"
+        )
     console.print("Declare something, and get it through the proxy:\n")
     server = "" if config.admin_listen.port == 8080 else f" --server {config.effective_admin_url}"  # noqa: PLR2004
     console.print(f"  {program} add {EXAMPLE_URI} --project try --reason 'to see it work' --wait{server}")
     console.print(f"  curl --proxy {config.effective_proxy_url} --cacert {ca_file} -O {EXAMPLE_URI}\n")
     console.print("Ctrl-C stops everything.")
+
+
+def _sign_in_told(config: "Config") -> str:
+    return "without sign-in: this machine only" if config.sign_in == ("none",) else "who sign in"
 
 
 def _wait_until_healthy(url: str) -> None:

@@ -70,7 +70,11 @@ def _bars(console: Console) -> Iterator[Report]:
                 print_sentence(file, progress.console)
                 return
             at = file["progress"]
-            progress.update(tasks[file["id"]], completed=at["received_bytes"], total=at["total_bytes"])
+            wait = " waits for approval" if file["state"] == State.REQUESTED else ""
+            name = f"{_name(file)}{wait}"
+            progress.update(
+                tasks[file["id"]], description=name, completed=at["received_bytes"], total=at["total_bytes"]
+            )
 
         yield report
 

@@ -1,6 +1,7 @@
 """The states of an artifact and the only moves between them.
 
-An artifact is *requested* where somebody must approve it first, else *pending* at once. A
+An artifact is *requested* where somebody must approve it first, else *pending* at once. What was *rejected*
+stays so until somebody who may approve declares it after all. A
 downloader claims it (*fetching*) and ends in *present* or *failed*. A fault that may pass makes
 both moves, to failed and back to pending, in one transaction, with the time of the next attempt.
 What is present never leaves the store: it can only be *blocked*, bytes kept, and unblocked. More of an
@@ -29,7 +30,7 @@ class State(StrEnum):
 
 ALLOWED_MOVES: dict[State, frozenset[State]] = {
     State.REQUESTED: frozenset({State.PENDING, State.REJECTED}),
-    State.REJECTED: frozenset(),
+    State.REJECTED: frozenset({State.PENDING}),
     State.PENDING: frozenset({State.FETCHING, State.BLOCKED}),
     State.FETCHING: frozenset({State.PRESENT, State.FAILED, State.BLOCKED}),
     State.PRESENT: frozenset({State.BLOCKED, State.PENDING}),

@@ -7,10 +7,13 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from distfile_mirror.admin.server import make_application, serve
 from distfile_mirror.admin.settings import AdminContext
+from distfile_mirror.admin.sign_in import HEADER, OIDC, OpenIdProvider, SignIn, TrustedHeader
 from distfile_mirror.catalog import database
-from distfile_mirror.config import Config
+from distfile_mirror.config import NO_SIGN_IN, Config
 from distfile_mirror.wiring.registries import resolve_tag
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_blob_store
@@ -32,6 +35,8 @@ def run(config: Config, inherited: int | None) -> None:
         check_blobs=store.check,
         resolve_tag=resolve_tag(config),
         default_platforms=config.default_platforms,
+        sign_in=_sign_in(config),
+        require_approval=config.require_approval,
     )
     application = make_application(context)
     database.check_schema()
@@ -39,6 +44,32 @@ def run(config: Config, inherited: int | None) -> None:
         socket.socket(fileno=inherited) if inherited is not None else listen(config.admin_listen, reuse_port=False)
     )
     serve(application, listener, threads=config.admin_threads, stop_grace=config.stop_grace)
+
+
+def _sign_in(config: Config) -> SignIn:
+    """Translate the settings; those of a sign-in that is not on are left out."""
+    methods = frozenset(config.sign_in) - {NO_SIGN_IN}
+    oidc = OpenIdProvider(
+        issuer=config.oidc_issuer,
+        client_id=config.oidc_client_id,
+        client_secret=_revealed(config.oidc_client_secret),
+        groups_claim=config.oidc_groups_claim,
+    )
+    header = TrustedHeader(config.auth_header, config.auth_groups_header, config.auth_header_from)
+    return SignIn(
+        methods=methods,
+        oidc=oidc if OIDC in methods else None,
+        header=header if HEADER in methods else None,
+        role_groups=config.role_groups,
+        default_role=config.default_role,
+        trusted_proxies=config.trusted_proxies,
+        metrics_token=_revealed(config.metrics_token),
+        session_seconds=config.session_lifetime,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _secret_key(path: Path) -> str:

@@ -26,8 +26,10 @@ WORKER_COMMAND = "web-proxy"
 
 def migrate(config: Config) -> None:
     """Bring the database to this release. Raises MirrorError."""
+    from distfile_mirror.admin.settings import configure_tables
+
     make_data_dir(config)
-    database.configure(config.effective_database_url)
+    configure_tables(config.effective_database_url)
     database.migrate()
 
 

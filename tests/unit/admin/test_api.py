@@ -249,6 +249,8 @@ def test_openapi_declares_every_answer(api):
         f"{FILES}/{{file_id}}/retry",
         f"{FILES}/{{file_id}}/block",
         f"{FILES}/{{file_id}}/unblock",
+        f"{FILES}/{{file_id}}/approve",
+        f"{FILES}/{{file_id}}/reject",
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

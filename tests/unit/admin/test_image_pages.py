@@ -43,7 +43,7 @@ def test_an_empty_list_says_what_to_do(client):
 @pytest.mark.parametrize("path", ["/images", "/images/declare", "/images/{id}"])
 def test_no_page_has_a_script_or_style_inside_or_from_elsewhere(client, path):
     page = text(client.get(path.format(id=present(INDEX).pk)))
-    assert not re.search(r"<script|<style| style=| on[a-z]+=", page)
+    assert not re.search(r"<script(?! src=\"/static/)|<style| style=| on[a-z]+=", page)
     assert 'href="/images"' in page
     assert "No sign-in is configured" in page
     for address in re.findall(r'(?:src|action|href)="([^"]*)"', page):

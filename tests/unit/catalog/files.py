@@ -23,9 +23,9 @@ def digests_of_content(sha256, algorithms):
     return {name: hashlib.new(name, CONTENT).hexdigest() for name in {"sha256", *algorithms}}
 
 
-def declare(uri=URI, *, actor="alice", digests_of=digests_of_content, **given) -> Declared:
+def declare(uri=URI, *, actor="alice", approved=True, digests_of=digests_of_content, **given) -> Declared:
     fields = {"project": "firmware", "reason": "build dependency of the bootloader", **given}
-    return declare_file(FileDeclaration(uri=uri, **fields), actor=actor, digests_of=digests_of)
+    return declare_file(FileDeclaration(uri=uri, **fields), actor=actor, approved=approved, digests_of=digests_of)
 
 
 def fetching(uri=URI, **given) -> File:

@@ -62,7 +62,7 @@ INDEX = write({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": CHILDREN
 CONTENTS = {digest_of(content): content for content in (AMD64, ARM64, ATTESTATION, INDEX)}
 
 
-def declare(content=AMD64, *, actor="alice", **given) -> DeclaredImage:
+def declare(content=AMD64, *, actor="alice", approved=True, **given) -> DeclaredImage:
     facts = {
         "registry": REGISTRY,
         "repository": REPOSITORY,
@@ -72,7 +72,7 @@ def declare(content=AMD64, *, actor="alice", **given) -> DeclaredImage:
         "reason": "base of the build",
         **given,
     }
-    return declare_image(ImageDeclaration(**facts), actor=actor)
+    return declare_image(ImageDeclaration(**facts), actor=actor, approved=approved)
 
 
 def fetched_manifest(content, role=Role.IMAGE, platform="", **facts):

@@ -80,7 +80,9 @@ def test_another_use_is_added(other):
 
 def test_the_platforms_by_default_are_those_of_whoever_declares_first():
     given = {"registry": "a.test", "repository": "b", "digest": digest_of(INDEX), "project": "p", "reason": "r"}
-    declared = declare_image(ImageDeclaration(**given), actor="a", default_platforms=("linux/riscv64", "linux/arm64"))
+    declared = declare_image(
+        ImageDeclaration(**given), actor="a", approved=True, default_platforms=("linux/riscv64", "linux/arm64")
+    )
     assert declared.image.platforms == ["linux/riscv64", "linux/arm64"]
 
 
@@ -90,7 +92,9 @@ def test_what_a_present_index_lacks_is_refused_unless_it_is_only_a_default():
         declare(INDEX, platforms=["linux/riscv64"])
     given = {"registry": "registry.test", "repository": "team/tool", "project": "other", "reason": "r"}
     defaults = ("linux/riscv64",)
-    declare_image(ImageDeclaration(digest=digest_of(INDEX), **given), actor="a", default_platforms=defaults)
+    declare_image(
+        ImageDeclaration(digest=digest_of(INDEX), **given), actor="a", approved=True, default_platforms=defaults
+    )
     assert fresh(image).state == State.PRESENT
     assert fresh(image).uses.count() == 2
 

@@ -10,6 +10,7 @@ from distfile_mirror.model.states import ALLOWED_MOVES, State, check_moves
 MOVES = {
     ("requested", "pending"),
     ("requested", "rejected"),
+    ("rejected", "pending"),
     ("pending", "fetching"),
     ("fetching", "present"),
     ("fetching", "failed"),

@@ -41,7 +41,13 @@ def uri(text: str) -> SafeString:
 @register.filter
 def reference(image: object) -> SafeString:
     """Write the reference of an image; its repository's last word is the strongest, its digest is short."""
-    name, _at, full = str(image).partition("@")
+    return _written(str(image))
+
+
+def _written(text: str) -> SafeString:
+    name, at, full = text.partition("@")
+    if not at:
+        return format_html('<span class="uri"><strong class="uri-name">{}</strong></span>', text)
     host, slash, path = name.partition("/")
     folders, _slash, last = path.rpartition("/")
     return format_html(
@@ -105,11 +111,60 @@ def at(mapping: Mapping[str, Any], name: str) -> Any:
     return mapping.get(name)
 
 
+@register.filter
+def grouped(number: int | None) -> str:
+    """Write a number with its thousands apart; nothing for None."""
+    return "" if number is None else f"{number:,}"
+
+
+@register.filter
+def address(artifact: object) -> str:
+    """Return the address of an artifact's page."""
+    return f"/{'files' if _is_file(artifact) else 'images'}/{artifact.pk}"  # type: ignore[attr-defined]
+
+
+@register.filter
+def slug(artifact: object) -> str:
+    """Return what tells an artifact from all others on a page."""
+    return address(artifact).strip("/").replace("/", "-")
+
+
+@register.filter
+def named(artifact: object) -> SafeString:
+    """Write an artifact's URI or reference."""
+    return uri(str(artifact)) if _is_file(artifact) else reference(artifact)
+
+
+@register.filter
+def missed(miss: Any) -> SafeString:
+    """Write what was asked for in vain."""
+    return uri(miss.name) if miss.kind == "file" else _written(miss.name)
+
+
+@register.filter
+def subject(event: Any) -> SafeString:
+    """Write what an audit event is about, with a link to it if it has a page."""
+    shown = uri(event.subject) if "://" in event.subject else _written(event.subject)
+    if event.subject_kind in {"file", "image"}:
+        return format_html('<a class="plain" href="/{}s/{}">{}</a>', event.subject_kind, event.subject_id, shown)
+    return shown
+
+
+@register.filter
+def artifact_of_use(use: Any) -> Any:
+    """Return what a use is of."""
+    return use.file or use.image
+
+
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: str) -> str:
     """Return this page's query string with ``changes``, from the first page on; an empty value leaves out."""
     given = {**context["request"].GET.dict(), "cursor": "", **changes}
     return "?" + urlencode({name: value for name, value in given.items() if value})
+
+
+def _is_file(artifact: object) -> bool:
+    return type(artifact).__name__ == "File"
 
 
 def _breakable(folders: str) -> SafeString:
