@@ -16,6 +16,7 @@ from benchmarks.facts import facts, use_search_path, what_is_missing
 from benchmarks.fixtures import Site, make_site, work_folder
 from benchmarks.looking_up import looking_up
 from benchmarks.machine import FailedToRunError
+from benchmarks.pages import pages
 from benchmarks.rows import ROUNDS, Group, Row
 from benchmarks.serving import serving, serving_many
 
@@ -26,6 +27,7 @@ GROUPS: dict[str, Callable[[Site, Callable[[Row], None]], Group]] = {
     "serving": serving,
     "serving-million": serving_many,
     "looking-up": looking_up,
+    "pages": pages,
     "downloading": downloading,
 }
 

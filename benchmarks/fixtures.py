@@ -54,6 +54,7 @@ class Site:
             _module("benchmarks.million", str(data), "--files", str(files))
             _share_pages(data / "blobs", [self.small, self.large])
             on_core(SERVER_CORE, [PROGRAM, "ca", "init", "--data-dir", str(data)])
+            on_core(SERVER_CORE, [PROGRAM, "migrate", "--data-dir", str(data)])
             os.sync()
         return data
 

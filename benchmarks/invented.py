@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 HOSTS = 400
-PROJECTS = 300
+PROJECTS = 1_000
 VERSIONS = 40
 
 

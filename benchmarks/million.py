@@ -2,7 +2,8 @@
 
 The rows go in by plain SQL in batches, through Django's connection; the same N gives the same
 rows. All files have one content of 1 KiB, so the blob store holds one blob more. Hosts, projects,
-reasons, licences, uses and audit events are spread as in a company that builds a lot.
+reasons, licences, uses and audit events are spread as in a company that builds a lot; a third was
+served to some build, and a tenth as many more things were asked for in vain.
 """
 
 import argparse
@@ -39,7 +40,8 @@ def fill(data: Path, files: int) -> None:
     data.mkdir(parents=True, exist_ok=True)
     database.configure(f"sqlite:///{data.absolute()}/catalog.sqlite3")
     database.migrate()
-    from distfile_mirror.catalog import models  # noqa: PLC0415 - Django first, then what has models
+    from benchmarks.sightings import add_sightings  # noqa: PLC0415 - Django first, then what has models
+    from distfile_mirror.catalog import models  # noqa: PLC0415
 
     _store_content(data / "blobs")
     with connection.cursor() as cursor:
@@ -52,7 +54,10 @@ def fill(data: Path, files: int) -> None:
     for begin in range(0, files, BATCH_FILES):
         with transaction.atomic():
             _add(tables, range(begin, min(files, begin + BATCH_FILES)), newest + 1, projects, files)
+    with transaction.atomic():
+        add_sightings(newest + 1, files)
     with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 

@@ -118,6 +118,9 @@ class Config(BaseSettings):
     proxy_max_connections_per_client: Count = Field(4_096, description="Connections of one address to one worker.")
     proxy_cached_lookups: Count = Field(100_000, description="Files whose place a worker remembers.")
     proxy_cached_bytes: Bytes = Field(64 << 20, description="Bytes of small files that a worker keeps in memory.")
+    proxy_password: SecretStr | None = Field(
+        None, description="Switches proxy authentication on: what clients show, with any label as the user name."
+    )
     proxy_cached_certificates: Count = Field(2_000, description="Hosts whose certificate a worker keeps.")
 
     oidc_issuer: str = Field("", description="Address of the OpenID provider; it is asked for its configuration.")

@@ -288,3 +288,23 @@ def test_the_proxy_itself(served):
     assert answers["/ca.pem"][1] == served.ca.read_bytes()
     assert b"distfile_mirror_proxy_requests_total" in answers["/metrics"][1]
     assert served.admin.encode() in answers["/"][1]
+
+
+def test_proxy_authentication(tmp_path, authority, upstream):
+    upstream.routes["/a"] = file(SMALL)
+    with RunningMirror(
+        tmp_path,
+        upstream_ca=authority.ca_file,
+        upstream={"up.test": upstream.port},
+        environment={"DISTFILE_MIRROR_PROXY_PASSWORD": "open sesame"},
+    ) as mirror:
+        mirror.add("https://up.test/a")
+        ask = ["curl", "-sS", "--cacert", mirror.ca, "https://up.test/a"]
+        refused = run([*ask, "--proxy", mirror.proxy], mirror)
+        assert b"407" in refused.stderr
+        served = run([*ask, "--proxy", mirror.proxy, "--proxy-user", "firmware:open sesame"], mirror)
+        assert served.stdout == SMALL
+        straight = run([*ask, "--connect-to", f"up.test:443:127.0.0.1:{mirror.proxy_port}"], mirror)
+        assert b"proxy authentication is switched on" in straight.stdout
+        assert run(["curl", "-sS", f"{mirror.proxy}/ca.pem"], mirror).stdout.startswith(b"-----BEGIN")
+        assert b"sesame" not in mirror.log.read_bytes()

@@ -331,7 +331,10 @@ class Hit(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["kind", "artifact_id", "label"], name="hit_once"),)
-        indexes = (models.Index(fields=["label", "-last_at"], name="hit_label"),)
+        indexes = (
+            models.Index(fields=["label", "-last_at"], name="hit_label"),
+            models.Index(fields=["-last_at", "-id"], name="hit_latest", condition=~Q(label="")),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.artifact_id} by {self.label or 'somebody'}"

@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -46,7 +46,7 @@ def paged(rows: QuerySet[Row], *, cursor: str, limit: int, order: str = NEWEST_F
     """
     field, downwards = order.removeprefix("-"), order.startswith("-")
     if cursor:
-        rows = rows.filter(_beyond(field, *_decode(cursor, order, rows.model), downwards=downwards))
+        rows = rows.filter(_beyond(field, *position(cursor, order, rows.model), downwards=downwards))
     keys = [order] if field == "pk" else [order, "-pk" if downwards else "pk"]
     with available():
         items = list(rows.order_by(*keys)[: limit + 1])
@@ -82,22 +82,36 @@ def _beyond(field: str, value: Any, key: int, *, downwards: bool) -> Q:
 
 
 def _encode(row: models.Model, field: str, order: str) -> str:
-    value = getattr(row, field)
-    text = value.isoformat() if isinstance(value, datetime) else value
-    return base64.urlsafe_b64encode(json.dumps([order, text, row.pk]).encode()).decode().rstrip("=")
+    text = json.dumps([order, _written(getattr(row, field)), row.pk])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: str, model: type[models.Model]) -> tuple[Any, int]:
-    """Return the sort value and the key in ``cursor``."""
+def _written(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def position(cursor: str, order: str, model: type[models.Model]) -> tuple[Any, int]:
+    """Return the sort value and the key in ``cursor``. Raises InvalidInputError for one of another list or order."""
     field = order.removeprefix("-")
     try:
-        of_order, text, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        position = int(key) if field == "pk" else _column(model, field).to_python(text), int(key)
-    except (ValueError, TypeError, binascii.Error, RecursionError, ValidationError):
-        of_order = position = None
-    if position is None or of_order != order:
+        of_order, given, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        found = key if field == "pk" else _read(_column(model, field), given), int(key)
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError, ValidationError):
+        of_order = found = None
+    if found is None or of_order != order:
         raise InvalidInputError({"cursor": ["this cursor is not one that this list gave"]})
-    return position
+    return found
+
+
+def _read(column: "models.Field[Any, Any]", given: Any) -> Any:
+    """Return the value that was written as ``given``. Raises ValueError and more for what we never write."""
+    value = column.to_python(given)
+    is_naive = isinstance(value, datetime) and value.utcoffset() != timedelta(0)
+    is_no_text = isinstance(value, str) and ("\0" in value or not value.encode())
+    if value is None or is_naive or is_no_text or _written(value) != given:
+        message = f"{given!r} was not written here"
+        raise ValueError(message)
+    return value
 
 
 def _column(model: type[models.Model], field: str) -> "models.Field[Any, Any]":

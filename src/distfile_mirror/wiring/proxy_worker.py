@@ -90,7 +90,9 @@ def _worker(
         sightings=SightingsGatherer(write=write_sightings, executor=lookups),
         admin_url=config.effective_admin_url,
         direct_channel=Channel(
-            own_hosts=frozenset(name.encode() for name in own_hosts), own_port=config.proxy_listen.port
+            own_hosts=frozenset(name.encode() for name in own_hosts),
+            own_port=config.proxy_listen.port,
+            password=config.proxy_password.get_secret_value() if config.proxy_password else "",
         ),
     )
 

@@ -79,6 +79,7 @@ function watchTicks(root) {
     const all = form.querySelector("[data-all]"), bar = form.querySelector("[data-bar]");
     const count = form.querySelector("[data-count]");
     const boxes = () => [...form.querySelectorAll("tbody input[type=checkbox]")];
+    if (!bar) continue;
     const show = () => {
       const ticked = boxes().filter((box) => box.checked).length;
       bar.hidden = ticked === 0;
