@@ -53,7 +53,7 @@ class BlobSink:
         self._algorithms = tuple(expected_algorithms)
         self._max_bytes = max_bytes
         self._meter = meter
-        self._batch: list[bytes] = []
+        self._batch: list[bytes | memoryview] = []
         self._batched = 0
         self._writer: BlobWriter | None = None
         self._hasher: Hasher
@@ -72,7 +72,7 @@ class BlobSink:
         self._decoded = DecodedDigests(coding, self._algorithms, self._max_bytes) if decodable else None
         self._meter.received_bytes, self._meter.total_bytes = 0, head.content_length
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes | memoryview) -> bool:
         """See Sink.write."""
         self._batch.append(data)
         self._batched += len(data)
@@ -125,7 +125,7 @@ class BlobSink:
         self._under_way = future
         return await asyncio.wrap_future(future)
 
-    def _store_batch(self, batch: list[bytes]) -> None:
+    def _store_batch(self, batch: list[bytes | memoryview]) -> None:
         # In a worker thread. Small pieces are joined, as each step takes the interpreter's lock anew.
         is_fine = len(batch) * WORTH_JOINING_BYTES > sum(map(len, batch))
         if self._writer is None:
@@ -134,7 +134,7 @@ class BlobSink:
             self._hash(data)
             self._writer.write(data)
 
-    def _hash(self, data: bytes) -> None:
+    def _hash(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)
         if self._decoded is not None:
             self._decoded.update(data)

@@ -30,7 +30,7 @@ class DecodedDigests:
         """Tell whether ``coding`` (lower case) can be decoded here."""
         return coding in _CODINGS
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the encoded stream; what cannot be decoded ends it quietly."""
         while data and self._readable:
             try:
@@ -45,7 +45,7 @@ class DecodedDigests:
         """Return algorithm -> hex of the decoded bytes; empty if they could not be decoded to their end."""
         return self._hasher.hex_digests() if self._readable and self._inflate.eof else {}
 
-    def _step(self, data: bytes) -> bytes:
+    def _step(self, data: bytes | memoryview) -> bytes | memoryview:
         if self._inflate.eof:  # RFC 1952, 2.2: several gzip members make one file
             self._inflate = zlib.decompressobj(self._window)
         full = True

@@ -154,7 +154,7 @@ class _DescribedSink:
         self._tally.count(-self._tally.received)
         await self._inner.start(head)
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes | memoryview) -> bool:
         """See Sink.write."""
         self._tally.count(len(data))
         return self._inner.write(data) or self._tally.received > self._descriptor.size

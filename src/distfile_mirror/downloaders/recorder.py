@@ -4,8 +4,8 @@ While the catalog is away they are kept, and recorded when it is back.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -41,7 +41,7 @@ class Recorder(Generic[F]):
         record: Callable[[Collection[F | Failed | Released]], None],
         on_recorded: Callable[[], None],
     ) -> None:
-        self.summary = Summary()
+        self._counts: Counter[str] = Counter()
         self._catalog = catalog
         self._record = record
         self._on_recorded = on_recorded
@@ -51,6 +51,11 @@ class Recorder(Generic[F]):
         self._idle.set()
 
     @property
+    def summary(self) -> Summary:
+        """What was taken so far."""
+        return Summary(**self._counts)
+
+    @property
     def idle(self) -> bool:
         """Tell whether all is recorded."""
         return self._idle.is_set()
@@ -58,7 +63,7 @@ class Recorder(Generic[F]):
     def add(self, outcome: F | Failed | Released) -> None:
         """Take an outcome, to be recorded at once if nothing else is being recorded."""
         self._outcomes.append(outcome)
-        self.summary = _counted(self.summary, outcome)
+        self._counts[_kind(outcome)] += 1
         self._idle.clear()
         self._news.set()
 
@@ -99,13 +104,14 @@ class Recorder(Generic[F]):
                 log.exception("an outcome cannot be recorded", row_id=outcome.row_id)
 
 
-def _counted(summary: Summary, outcome: RowOutcome) -> Summary:
+def _kind(outcome: RowOutcome) -> str:
+    """Return the field of Summary that counts ``outcome``."""
     match outcome:
         case Failed(retry_in=None):
-            return replace(summary, failed=summary.failed + 1)
+            return "failed"
         case Failed():
-            return replace(summary, to_be_retried=summary.to_be_retried + 1)
+            return "to_be_retried"
         case Released():
-            return replace(summary, released=summary.released + 1)
+            return "released"
         case _:
-            return replace(summary, fetched=summary.fetched + 1)
+            return "fetched"

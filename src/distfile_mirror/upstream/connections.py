@@ -1,40 +1,21 @@
-"""Making and keeping connections: TLS trust, the guard against private addresses, time limits."""
+"""Asking upstreams, directly or through a proxy: TLS trust, the guard against private addresses, plain errors."""
 
-import asyncio
-import socket
 import ssl
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
-from weakref import WeakSet
 
 import aiohttp
-from yarl import URL
 
-from distfile_mirror import __version__
 from distfile_mirror.errors import MirrorError
-from distfile_mirror.model.addresses import is_special
 from distfile_mirror.model.uris import FileUri
+from distfile_mirror.upstream.bodies import Body
+from distfile_mirror.upstream.direct import DirectConnections
 from distfile_mirror.upstream.faults import connection_fault
-from distfile_mirror.upstream.guard import (
-    GuardedResolver,
-    SocketFactory,
-    SpecialAddressError,
-    guarded_socket_factory,
-    literal_address,
-    plain_socket,
-)
+from distfile_mirror.upstream.guard import Guard, SpecialAddressError
+from distfile_mirror.upstream.proxied import ProxiedBody, ProxiedConnections
 from distfile_mirror.upstream.routes import Route, environment_proxies, find_route
 from distfile_mirror.upstream.settings import Head, UpstreamSettings
-
-USER_AGENT = f"distfile-mirror/{__version__}"
-# Of one body, in the process's memory: aiohttp stops reading at twice as much.
-READ_AHEAD_BYTES = 1 << 19
-KEEPALIVE_SECONDS = 15
-TLS_READ_BYTES = 1 << 17
-_CLOSING_ROUNDS = 3
 
 
 def tls_context(settings: UpstreamSettings) -> ssl.SSLContext:
@@ -55,26 +36,6 @@ def tls_context(settings: UpstreamSettings) -> ssl.SSLContext:
     return context
 
 
-def give_back(response: aiohttp.ClientResponse) -> None:
-    """Keep the connection of ``response`` for the next request if its body has come whole, else cut it.
-
-    Cut, not closed: TLS takes its leave politely, and waits for a hostile upstream to answer.
-    """
-    connection = response.connection
-    if connection is not None and connection.transport is not None and not response.content.is_eof():
-        connection.transport.abort()
-    response.release()
-
-
-def _read_tls_in_fitting_pieces() -> None:
-    """Let asyncio ask TLS for less at a time.
-
-    It makes room for 256 KiB each time, and gets a record of 16 KiB: making and giving back the room took a
-    tenth of the time of a large download. Half of it still reads eight records from the socket at once.
-    """
-    SSLProtocol.max_size = TLS_READ_BYTES
-
-
 class Connections:
     """Connections to upstreams, kept for the next request. To be entered inside the loop that uses it.
 
@@ -89,45 +50,26 @@ class Connections:
         self._settings = settings
         self._proxies: Mapping[str, str] = environment_proxies()
         self._tls = tls_context(settings)
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._guard = Guard(settings.allow_network)
+        self._direct = DirectConnections(self._tls, self._guard, settings.connect_timeout)
+        self._proxied: ProxiedConnections | None = None
 
     async def __aenter__(self) -> Self:
-        _read_tls_in_fitting_pieces()
-        allowed = self._settings.allow_network
-        self._resolver = GuardedResolver(allowed)
-        self._direct = self._session(
-            aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                ssl=self._tls,
-                resolver=self._resolver,
-                socket_factory=self._remembered(guarded_socket_factory(allowed)),
-            )
-        )
-        self._proxied = self._session(
-            aiohttp.TCPConnector(limit=0, ssl=self._tls, socket_factory=self._remembered(plain_socket))
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._direct.close()
-        await self._proxied.close()
-        await self._resolver.close()
-        # TLS connections that aiohttp closed may still be waiting for the upstream's farewell.
-        for each in list(self._sockets):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for _ in range(_CLOSING_ROUNDS):
-            await asyncio.sleep(0)
+        self._direct.close()
+        if self._proxied is not None:
+            await self._proxied.close()
 
     async def ask(
         self, uri: FileUri, headers: Mapping[str, str], form: Mapping[str, str] | None = None
-    ) -> tuple[Head, aiohttp.ClientResponse]:
+    ) -> tuple[Head, Body]:
         """Ask for ``uri`` and return when the head of the answer is there; redirects are not followed.
 
-        With a ``form`` it is a POST of that, else a GET. The caller closes the response, and says how
+        With a ``form`` it is a POST of that, else a GET. The caller gives the body back, and says how
         long this may take: only connecting has a limit of its own.
 
         Raises:
@@ -137,53 +79,23 @@ class Connections:
         route = find_route(uri, self._settings.connect_to, self._proxies)
         try:
             if route.proxy:
-                await self._check_proxied(uri)
-            response = await self._send(route, headers, form)
+                return await self._ask_proxy(uri, route, headers, form)
+            exchange = await self._direct.ask(uri, route, headers, form)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise connection_fault(uri, error, self._settings, proxy=route.proxy) from error
-        return Head(response.status, response.reason or "", response.headers, str(uri)), response
+        answer = exchange.answer
+        return Head(answer.status, answer.reason, answer.headers, str(uri)), exchange
 
-    async def _send(
-        self, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> aiohttp.ClientResponse:
-        session = self._proxied if route.proxy else self._direct
-        return await session.request(
-            "GET" if form is None else "POST",
-            URL(route.url, encoded=True),
-            data=form,
-            headers={**headers, "Host": route.host} if route.host else headers,
-            server_hostname=route.server_name,
-            proxy=route.proxy,
-            allow_redirects=False,
-        )
-
-    async def _check_proxied(self, uri: FileUri) -> None:
-        host = uri.authority.host
-        address = literal_address(host)
-        if address is None:
-            try:
-                await self._resolver.resolve(host, uri.authority.port)
-            except SpecialAddressError:
-                raise
-            except OSError:
-                return  # only the proxy knows it
-        elif is_special(address, self._settings.allow_network):
-            raise SpecialAddressError(host, str(address))
-
-    def _remembered(self, make: SocketFactory) -> SocketFactory:
-        def make_and_remember(address_info: aiohttp.AddrInfoType) -> socket.socket:
-            made = make(address_info)
-            self._sockets.add(made)
-            return made
-
-        return make_and_remember
-
-    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            read_bufsize=READ_AHEAD_BYTES,
-        )
+    async def _ask_proxy(
+        self, uri: FileUri, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> tuple[Head, Body]:
+        try:
+            await self._guard.look_up(uri.authority.host, uri.authority.port)
+        except SpecialAddressError:
+            raise
+        except OSError:
+            pass  # only the proxy knows it
+        if self._proxied is None:
+            self._proxied = ProxiedConnections(self._tls, self._settings.connect_timeout)
+        response = await self._proxied.ask(route, headers, form)
+        return Head(response.status, response.reason or "", response.headers, str(uri)), ProxiedBody(response)

@@ -8,13 +8,16 @@ import aiohttp
 
 from distfile_mirror.errors import MirrorError, PermanentFetchError, TransientFetchError
 from distfile_mirror.model.uris import FileUri
+from distfile_mirror.upstream.answers import NotHttpError
+from distfile_mirror.upstream.dialing import ConnectTimeoutError
+from distfile_mirror.upstream.exchange import NoAnswerError
 from distfile_mirror.upstream.guard import SpecialAddressError
 from distfile_mirror.upstream.settings import UpstreamSettings
 from distfile_mirror.upstream.statuses import one_line
 
 
 def connection_fault(uri: FileUri, error: Exception, settings: UpstreamSettings, *, proxy: str | None) -> MirrorError:
-    """Translate what aiohttp or the system raised before an answer to ``uri`` was there."""
+    """Translate what the system, we or (through a ``proxy``) aiohttp raised before an answer to ``uri`` was there."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     via = f" through the proxy {_host_and_port(proxy)}" if proxy else ""
     if isinstance(cause, SpecialAddressError):
@@ -37,14 +40,18 @@ def _passing_fault(
     host = _host_and_port(proxy) if proxy else uri.authority.host
     both = settings.connect_timeout + settings.stall_timeout
     # The first kind that fits; those that are kinds of another one come before it.
+    too_slow = f"{host} could not be connected to in {settings.connect_timeout:g} s"
     sayings: list[tuple[BaseException, type[BaseException], str]] = [
-        (error, aiohttp.ConnectionTimeoutError, f"{host} could not be connected to in {settings.connect_timeout:g} s"),
+        (error, ConnectTimeoutError, too_slow),
+        (error, aiohttp.ConnectionTimeoutError, too_slow),
         (error, TimeoutError, f"{host} did not answer within {both:g} s"),
         (error, aiohttp.ClientConnectorDNSError, f"the name {host} cannot be looked up ({_text(cause)})"),
         (cause, socket.gaierror, f"the name {host} cannot be looked up ({_text(cause)})"),
         (error, aiohttp.ClientHttpProxyError, f"the proxy answered {getattr(error, 'status', '')} {_text(error)}"),
         (cause, ssl.SSLError, f"no TLS connection to {uri.authority.host} ({_text(cause)})"),
         (cause, ConnectionRefusedError, f"{host} refuses the connection"),
+        (error, NoAnswerError, f"{host} closed the connection without an answer"),
+        (error, NotHttpError, f"{host} answered with what is not HTTP ({_text(error)})"),
         (error, aiohttp.ServerDisconnectedError, f"{host} closed the connection without an answer"),
         (error, aiohttp.ClientResponseError, f"{host} answered with what is not HTTP ({_text(error)})"),
         (error, Exception, f"no connection to {host} ({_text(cause)})"),

@@ -4,21 +4,20 @@ What counts is the address that is really connected to, on every redirect hop, s
 where the socket is made; the name's look-up only weeds out early what would be refused there.
 """
 
+import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
-
-from aiohttp import AddrInfoType
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from collections.abc import Iterable
+from typing import Any
 
 from distfile_mirror.model.addresses import IPAddress, IPNetwork, is_special
 
-SocketFactory = Callable[[AddrInfoType], socket.socket]
+# As socket.getaddrinfo has it: family, type, protocol, canonical name, address.
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 class SpecialAddressError(OSError):
-    """An address that downloads may not reach. It passes through aiohttp, which knows only OSError."""
+    """An address that downloads may not reach; ``reason`` says so."""
 
     def __init__(self, host: str, address: str) -> None:
         self.reason = refusal(host, address)
@@ -34,48 +33,32 @@ def refusal(host: str, address: str) -> str:
     )
 
 
-class GuardedResolver(AbstractResolver):
-    """Looks names up, and leaves out the addresses that are special and not ``allowed``."""
+class Guard:
+    """Lets through the addresses that are on the public Internet, and those in ``allowed``."""
 
     def __init__(self, allowed: Iterable[IPNetwork]) -> None:
         self._allowed = tuple(allowed)
-        self._inner = ThreadedResolver()
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """See AbstractResolver. Raises SpecialAddressError if nothing remains."""
-        try:
-            found = await self._inner.resolve(host, port, family)
-        except UnicodeError:
-            raise OSError(None, "no name that can be looked up") from None
-        usable = [result for result in found if not is_special(ipaddress.ip_address(result["host"]), self._allowed)]
+    def check(self, address: str) -> None:
+        """Return if ``address`` may be connected to. Raises SpecialAddressError."""
+        if self._is_special(address):
+            raise SpecialAddressError(address, address)
+
+    async def look_up(self, host: str, port: int) -> list[AddressInfo]:
+        """Return the addresses of ``host``, a name or an address, that may be connected to, best first.
+
+        Raises:
+            SpecialAddressError: if it has only others.
+            socket.gaierror: if it cannot be looked up.
+        """
+        found = await _addresses(host, port)
+        usable = [info for info in found if not self._is_special(info[4][0])]
         if found and not usable:
-            raise SpecialAddressError(host, found[0]["host"])
+            raise SpecialAddressError(host, found[0][4][0])
         return usable
 
-    async def close(self) -> None:
-        """See AbstractResolver."""
-        await self._inner.close()
-
-
-def plain_socket(address_info: AddrInfoType) -> socket.socket:
-    """Make a socket for whatever address."""
-    family, kind, protocol, _name, _address = address_info
-    return socket.socket(family, kind, protocol)
-
-
-def guarded_socket_factory(allowed: Iterable[IPNetwork]) -> SocketFactory:
-    """Return aiohttp's ``socket_factory`` that refuses special addresses, however they were come by."""
-    networks = tuple(allowed)
-
-    def make(address_info: AddrInfoType) -> socket.socket:
-        host = str(address_info[4][0])
-        if is_special(ipaddress.ip_address(host), networks):
-            raise SpecialAddressError(host, host)
-        return plain_socket(address_info)
-
-    return make
+    def _is_special(self, address: str) -> bool:
+        return is_special(ipaddress.ip_address(address), self._allowed)
 
 
 def literal_address(host: str) -> IPAddress | None:
@@ -84,3 +67,19 @@ def literal_address(host: str) -> IPAddress | None:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
+
+
+async def _addresses(host: str, port: int) -> list[AddressInfo]:
+    literal = literal_address(host)
+    if literal is not None:
+        family = socket.AF_INET if literal.version == 4 else socket.AF_INET6  # noqa: PLR2004
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(literal), port))]
+    loop = asyncio.get_running_loop()
+    try:
+        return list(
+            await loop.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_ADDRCONFIG
+            )
+        )
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "no name that can be looked up") from None

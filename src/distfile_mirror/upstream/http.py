@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-import aiohttp
-
 from distfile_mirror.errors import PermanentFetchError, TransientFetchError
 from distfile_mirror.model.uris import FileUri, parse_file_uri
 from distfile_mirror.upstream import resume
 from distfile_mirror.upstream.access import ANYBODY, Access
-from distfile_mirror.upstream.connections import Connections, give_back
+from distfile_mirror.upstream.bodies import Body, CutBodyError
+from distfile_mirror.upstream.connections import Connections
 from distfile_mirror.upstream.patience import Patience, Phase, Watch
 from distfile_mirror.upstream.redirects import next_hop
 from distfile_mirror.upstream.settings import Head, Received, Sink, UpstreamSettings
@@ -122,20 +121,20 @@ class Upstream:
     async def _attempt(self, transfer: _Transfer) -> Received:
         """Ask once, and again without a range if the range was not answered as it should be."""
         headers = resume.request_headers(transfer.partial)
-        head, response = await self._follow(transfer, headers)
+        head, body = await self._follow(transfer, headers)
         try:
             step = resume.decide(transfer.partial if headers else None, head)
             if step is not resume.Step.ASK_AGAIN:
-                return await self._receive(transfer, head, response, step)
+                return await self._receive(transfer, head, body, step)
         finally:
-            give_back(response)
+            body.give_back()
         if transfer.asked_again:
             raise TransientFetchError(f"{transfer.uri} was cut, and the upstream answers wrongly when asked to go on")
         transfer.asked_again = True
         transfer.received = 0
         return await self._attempt(transfer)
 
-    async def _follow(self, transfer: _Transfer, headers: dict[str, str]) -> tuple[Head, aiohttp.ClientResponse]:
+    async def _follow(self, transfer: _Transfer, headers: dict[str, str]) -> tuple[Head, Body]:
         current = parse_file_uri(transfer.uri)
         visited: list[str] = []
         at_home = True
@@ -143,33 +142,31 @@ class Upstream:
             visited.append(str(current))
             # Who was sent elsewhere shows no credentials any more, not even when sent back.
             at_home = at_home and transfer.access.is_home(current)
-            head, response = await self._ask(transfer, current, headers, at_home=at_home)
+            head, body = await self._ask(transfer, current, headers, at_home=at_home)
             if head.status not in REDIRECTS or transfer.access.form is not None:
-                return head, response
-            give_back(response)
+                return head, body
+            body.give_back()
             current = next_hop(visited, current, head)
 
     async def _ask(
         self, transfer: _Transfer, uri: FileUri, headers: Mapping[str, str], *, at_home: bool
-    ) -> tuple[Head, aiohttp.ClientResponse]:
+    ) -> tuple[Head, Body]:
         """Ask one address, and once more if it wants to know who asks."""
         access = transfer.access
         transfer.asked = uri
         sent = access.headers(at_home=at_home)
         transfer.patience.allow(self._head_patience, Phase.HEAD)
-        head, response = await self._connections.ask(uri, {**headers, **sent}, access.form)
+        head, body = await self._connections.ask(uri, {**headers, **sent}, access.form)
         if head.status != UNAUTHORIZED or not at_home:
-            return head, response
-        give_back(response)
+            return head, body
+        body.give_back()
         transfer.patience.relax()
         if await access.renew(head, sent):
             transfer.patience.allow(self._head_patience, Phase.HEAD)
             return await self._connections.ask(uri, {**headers, **access.headers(at_home=True)}, access.form)
-        return head, response
+        return head, body
 
-    async def _receive(
-        self, transfer: _Transfer, head: Head, response: aiohttp.ClientResponse, step: resume.Step
-    ) -> Received:
+    async def _receive(self, transfer: _Transfer, head: Head, body: Body, step: resume.Step) -> Received:
         if step is resume.Step.START:
             transfer.access.check_status(head, transfer.uri, now=datetime.now(UTC))
             self._check_framing(transfer, head)
@@ -178,7 +175,7 @@ class Upstream:
             await transfer.sink.start(head)
         else:
             transfer.resumed = True
-        await self._read_body(transfer, head, response)
+        await self._read_body(transfer, head, body)
         assert transfer.head is not None  # noqa: S101 - set where the sink was started
         return Received(transfer.head, transfer.received, transfer.resumed)
 
@@ -198,12 +195,12 @@ class Upstream:
     def _too_large(self, uri: str, found: str) -> str:
         return f"{uri} is too large: {found}; at most {self._settings.max_bytes} are accepted (download_max_bytes)"
 
-    async def _read_body(self, transfer: _Transfer, head: Head, response: aiohttp.ClientResponse) -> None:
+    async def _read_body(self, transfer: _Transfer, head: Head, body: Body) -> None:
         begin = transfer.received
         try:
-            await self._pump(transfer, response.content)
-        except aiohttp.ClientError as error:
-            raise _CutError(self._cut(transfer, one_line(str(error)))) from error
+            await self._pump(transfer, body)
+        except CutBodyError as error:
+            raise _CutError(self._cut(transfer, one_line(error.reason))) from error
         transfer.patience.relax()
         length = head.content_length
         if length is not None and transfer.received - begin != length:
@@ -212,12 +209,12 @@ class Upstream:
         if total is not None and transfer.received < total:
             raise _CutError(self._cut(transfer, f"the whole has {total} bytes"))
 
-    async def _pump(self, transfer: _Transfer, body: aiohttp.StreamReader) -> None:
+    async def _pump(self, transfer: _Transfer, body: Body) -> None:
         """Move the body into the sink; the time that the sink takes is not the upstream's."""
         patience = transfer.patience
         patience.allow(self._settings.stall_timeout, Phase.BODY)
         window = 0
-        while data := await body.readany():
+        while data := await body.read():
             transfer.received += len(data)
             if transfer.received > self._settings.max_bytes:
                 raise PermanentFetchError(self._too_large(transfer.uri, f"{transfer.received} bytes came, and more"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from urllib.request import getproxies_environment
 
@@ -14,12 +14,16 @@ from distfile_mirror.upstream.guard import literal_address
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to ask for a URI: ``url`` says where to connect, ``host`` who is meant if that is somebody else."""
+    """How to ask for a URI: ``url`` says where to connect, ``host`` who is meant if that is somebody else.
+
+    ``there``: the authority of ``url`` then.
+    """
 
     url: str
     host: str | None = None
     server_name: str | None = None
     proxy: str | None = None
+    there: Authority | None = field(default=None, compare=False)
 
 
 def find_route(uri: FileUri, rules: Iterable[ConnectTo], proxies: Mapping[str, str]) -> Route:
@@ -52,6 +56,7 @@ def _redirected(uri: FileUri, rule: ConnectTo) -> Route:
         f"{uri.scheme}://{there.host}:{there.port}{uri.target}",
         host=uri.authority.for_scheme(uri.scheme),
         server_name=uri.authority.host.strip("[]"),
+        there=there,
     )
 
 

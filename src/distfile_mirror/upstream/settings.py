@@ -63,7 +63,7 @@ class Sink(Protocol):
     async def start(self, head: Head) -> None:
         """Begin, or begin anew: what was written before is void. Raises StorageError, PermanentFetchError."""
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes | memoryview) -> bool:
         """Take the next bytes; True asks for a drain before more of them."""
 
     async def drain(self) -> None:

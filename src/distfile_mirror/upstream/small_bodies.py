@@ -10,7 +10,7 @@ class SmallBody:
     def __init__(self, what: str, max_bytes: int) -> None:
         self._what = what
         self._max_bytes = max_bytes
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._size = 0
 
     async def start(self, head: Head) -> None:
@@ -19,7 +19,7 @@ class SmallBody:
         if (head.content_length or 0) > self._max_bytes:
             raise self._too_large(f"has {head.content_length} bytes")
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes | memoryview) -> bool:
         """See Sink.write."""
         self._pieces.append(data)
         self._size += len(data)
