@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from tests.acceptance.running_mirror import RunningMirror, clean_environment
+from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
 from tests.image_layout import ImageLayout, on
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
@@ -264,6 +264,11 @@ def test_every_page_on_every_screen(page, screen, path, tmp_path):
     assert sum(received) < MAX_PAGE_BYTES
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, "it is wider than the screen"
+    assert_accessible(page)
+
+
+def assert_accessible(page):
+    """axe finds nothing serious."""
     found = Axe().run(page).response["violations"]
     serious = [each for each in found if each["impact"] in {"serious", "critical"}]
     assert serious == [], json.dumps([(each["id"], [node["target"] for node in each["nodes"]]) for each in serious])
@@ -275,3 +280,71 @@ def test_first_paint_needs_no_script(browser, site):
     page.goto("/files")
     expect(page.locator("tbody tr")).not_to_have_count(0)
     context.close()
+
+
+class TestRoles:
+    """Who signs in sees what the role allows; what a declarer declares waits for an approver."""
+
+    PASSWORD = "a long and quiet river"
+
+    @pytest.fixture
+    def guarded(self, tmp_path, authority):
+        upstream = Upstream(tmp_path / "layout", authority)
+        settings = {"DISTFILE_MIRROR_SIGN_IN": "accounts", "DISTFILE_MIRROR_REQUIRE_APPROVAL": "true"}
+        with (
+            upstream.server as server,
+            RunningMirror(
+                tmp_path, upstream_ca=authority.ca_file, upstream={"up.test": server.port}, environment=settings
+            ) as mirror,
+        ):
+            for name, role in (("dora", "declarer"), ("ann", "approver"), ("vic", "viewer"), ("ada", "administrator")):
+                command = [PROGRAM, "users", "add", name, "--role", role, "--data-dir", mirror.data]
+                subprocess.run(
+                    command, input=self.PASSWORD, text=True, check=True, capture_output=True, env=clean_environment()
+                )
+            yield mirror
+
+    @pytest.fixture
+    def person(self, browser, guarded):
+        opened = []
+
+        def sign_in(name):
+            context = browser.new_context(base_url=guarded.admin, viewport={"width": 1280, "height": 900})
+            opened.append(context)
+            page = context.new_page()
+            page.goto("/files/declare")
+            page.get_by_label("Name").fill(name)
+            page.get_by_label("Password").fill(self.PASSWORD)
+            page.get_by_role("main").get_by_role("button", name="Sign in").click()
+            return page
+
+        yield sign_in
+        for context in opened:
+            context.close()
+
+    def test_a_declaration_waits_for_approval(self, person):
+        dora = person("dora")
+        dora.get_by_label("URIs", exact=True).fill("https://up.test/wanted-1.0.tar.gz")
+        fill_use(dora)
+        dora.get_by_role("button", name=re.compile("Declare")).click()
+        expect(dora.locator("#live .state")).to_have_text("requested")
+        assert_accessible(dora)
+        ann = person("ann")
+        ann.goto("/requests")
+        assert_accessible(ann)
+        ann.get_by_label("https://up.test/wanted-1.0.tar.gz").check()
+        ann.get_by_role("button", name=re.compile("Approve")).click()
+        dora.reload()
+        expect(dora.locator("#live .state")).to_have_text("present", timeout=ARRIVES_MILLISECONDS)
+
+    def test_a_viewer_may_look_and_an_administrator_sees_people(self, person):
+        vic = person("vic")
+        expect(vic.get_by_text("declarer")).not_to_have_count(0)  # which role it takes
+        vic.goto("/files")
+        expect(vic.get_by_role("link", name="Declare files")).to_have_count(0)
+        vic.goto("/account")
+        assert_accessible(vic)
+        ada = person("ada")
+        ada.goto("/users")
+        expect(ada.get_by_text("dora")).not_to_have_count(0)
+        assert_accessible(ada)

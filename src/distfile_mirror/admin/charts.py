@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, log10
 
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 WIDTH, HEIGHT = 560, 180
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 12, 24
@@ -81,7 +81,7 @@ def _grid(top: int, write: Callable[[int], str]) -> SafeString:
 
 def _label_texts(labels: Sequence[str]) -> SafeString:
     if not labels:
-        return format_html("")
+        return mark_safe("")
     width = WIDTH - LEFT - RIGHT
     places = ((0, "first"), (len(labels) // 2, "middle"), (len(labels) - 1, "last"))
     rows = [
