@@ -5,11 +5,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog import queue
 from distfile_mirror.downloaders.blob_sink import BlobSink, Meter
+from distfile_mirror.downloaders.fetched_log import FetchedLog
 from distfile_mirror.downloaders.owners import FILE_DOWNLOADERS
 from distfile_mirror.downloaders.replay import headers_to_replay
 from distfile_mirror.downloaders.running import Tools, run_downloader
@@ -17,8 +16,6 @@ from distfile_mirror.downloaders.settings import LoopSettings, Summary
 from distfile_mirror.downloaders.sources import from_first
 from distfile_mirror.downloaders.verify import verify
 from distfile_mirror.upstream.settings import UpstreamSettings
-
-log = structlog.get_logger()
 
 
 async def run_file_downloader(
@@ -51,6 +48,7 @@ class FileFetcher:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._log = FetchedLog()
 
     async def fetch(self, claim: queue.Claim, meter: Meter) -> queue.Fetched:
         """Fetch, verify and commit ``claim``; ``meter`` shows how far it is.
@@ -80,7 +78,7 @@ class FileFetcher:
             digests = await sink.finish(partial(verify, claim.expected, uri=uri, head=head, size=size))
         finally:
             sink.discard()
-        log.info("fetched", uri=uri, bytes=size, seconds=round(time.monotonic() - begin, 3))
+        self._log.add(uri, size, time.monotonic() - begin)
         return queue.Fetched(
             row_id=claim.row_id,
             sha256=digests.raw["sha256"],
