@@ -1,6 +1,7 @@
 """Who copies the lines of README and docs, one after the other, gets through them, on a fresh clone."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -69,12 +70,16 @@ def upstream_server(authority):
 
 
 def registry_server(authority, folder):
-    """Be Docker Hub, with one image."""
+    """Be Docker Hub, with one image for two platforms."""
     layout = ImageLayout(folder)
-    image = layout.image([layout.layer({"etc/debian_version": b"12\n"})])
-    index = layout.index([image.descriptor(platform=on("linux/amd64"))])
+    layer = layout.layer({"etc/debian_version": b"12\n"})
+    platforms = ("linux/amd64", "linux/arm64/v8")
+    images = [layout.image([layer], platform=platform) for platform in platforms]
+    index = layout.index(
+        [image.descriptor(platform=on(platform)) for image, platform in zip(images, platforms, strict=True)]
+    )
     routes = {f"/v2/library/debian/blobs/sha256:{path.name}": file(path.read_bytes()) for path in layout.blobs()}
-    for reference, made in (("12", index), (index.digest, index), (image.digest, image)):
+    for reference, made in (("12", index), *((made.digest, made) for made in (index, *images))):
         routes[f"/v2/library/debian/manifests/{reference}"] = file(made.content, Content_Type=made.media_type)
     return UpstreamServer(authority.server_context("registry-1.docker.io"), routes=routes)
 
@@ -122,8 +127,12 @@ class TestPages:
             yield server
 
     @pytest.fixture
-    def terminal(self, clone, tmp_path, upstream, authority):
-        with terminals(tmp_path, upstream, authority, path=[clone / ".venv" / "bin"]) as running:
+    def terminal(self, clone, tmp_path, tmp_path_factory, upstream, authority):
+        programs = [clone / ".venv" / "bin"]
+        with (
+            registry_server(authority, tmp_path_factory.mktemp("hub") / "layout") as registry,
+            terminals(tmp_path, upstream, authority, registry, path=programs) as running,
+        ):
             yield running
 
     def test_run_a_build_through_it(self, terminal):
@@ -161,6 +170,25 @@ class TestPages:
         assert "404" in told[1]
         assert [text.count("is present") for text in told[2:]] == [1, 1, 1]
 
+    def test_mirror_container_images(self, terminal):
+        terminal.run("distfile-mirror serve")
+        declared, chosen = [terminal.run(block) for block in blocks("docs/howto/mirror-container-images.md")]
+        assert re.search(r"docker.io/library/debian@sha256:[0-9a-f]{64} is present", declared)
+        assert chosen.startswith("1\tpresent\t")
+        assert "is present" in chosen.splitlines()[-1]
+        shown = json.loads(terminal.run("distfile-mirror show-image 1 --json"))
+        assert [(each["platform"], each["state"]) for each in shown["platforms"]] == [
+            ("linux/amd64", "present"),
+            ("linux/arm64", "present"),
+        ]
+
+    def test_find_what_a_build_needs(self, terminal):
+        terminal.run("distfile-mirror serve")
+        told = [terminal.run(block) for block in blocks("docs/howto/find-what-a-build-needs.md")]
+        assert "not mirrored" in told[0]
+        assert told[1].endswith("\tnot declared\thttps://example.org/foo-1.2.tar.gz\n")
+        assert told[2].startswith("https://example.org/foo-1.2.tar.gz is declared (file ")
+
     def test_sign_in_and_roles(self, terminal):
         told = [terminal.run(block) for block in blocks("docs/howto/sign-in-and-roles.md")]
         assert told[-1].endswith("alice\tadministrator\taccounts\tenabled\n")
@@ -170,6 +198,9 @@ class TestPages:
         terminal.run("distfile-mirror serve")
         told = [terminal.run(block) for block in blocks("docs/reference/rest-api.md")]
         assert '"openapi"' in (terminal.folder / "openapi.json").read_text()
+        assert '"problem": "there is no miss 1"' in told[-3]
+        assert json.loads((terminal.folder / "firmware.cdx.json").read_text())["specVersion"] == "1.6"
+        assert "https://example.org/foo-1.2.tar.gz" in (terminal.folder / "firmware.csv").read_text()
         assert '"errors": [{"field": "uri"' in told[-1]
 
     def test_none_is_left_out(self):

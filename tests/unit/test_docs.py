@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-HOST = re.compile(r"https?://(\[[^\]]+\]|[^\s/:`'\"<>)|&]+)")
+HOST = re.compile(r"https?://(?:[^\s/@]+@)?(\[[^\]]+\]|[^\s/:`'\"<>)|&]+)")
 EXAMPLE_HOST = re.compile(r"127\.0\.0\.1|localhost|host|(.+\.)?example\.org|.+\.test")
 # The one real address to try things out with; `serve` prints it.
 REAL_HOSTS = {"www.rfc-editor.org"}

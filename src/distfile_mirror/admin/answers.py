@@ -1,6 +1,7 @@
 """What the operations of the API have in common: which refusals each may answer, and what it takes."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from django.http import HttpRequest
 from ninja import Schema
@@ -16,12 +17,14 @@ DECLARING = CHANGING - {404}
 
 
 def refuse_unknown_parameters(request: HttpRequest, known: type[Schema]) -> None:
-    """Raise InvalidInputError for a parameter of the query that ``known`` has not."""
-    unknown = _unknown(request.GET, known.model_fields)
-    if unknown:
-        raise InvalidInputError(unknown)
+    """Raise InvalidInputError for a parameter of the query that ``known`` has not, or that no text can have."""
+    problems = {name: ["there is no such parameter"] for name in request.GET if name not in known.model_fields}
+    problems |= {name: ["a NUL character is in no text here"] for name, text in request.GET.items() if "\0" in text}
+    if problems:
+        raise InvalidInputError(problems)
 
 
-def _unknown(given: Iterable[str], known: Iterable[str]) -> dict[str, list[str]]:
-    names = set(known)
-    return {name: ["there is no such parameter"] for name in given if name not in names}
+def document_of(media_type: str, kind: str = "string") -> dict[str, Any]:
+    """Return what OpenAPI is told of an operation whose answer is a document of another type than JSON."""
+    content: Mapping[str, Any] = {media_type: {"schema": {"type": kind}}}
+    return {"responses": {200: {"content": content}}}

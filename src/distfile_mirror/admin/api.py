@@ -17,6 +17,8 @@ from distfile_mirror import __version__
 from distfile_mirror.admin.access import refuse_unless_own
 from distfile_mirror.admin.answers import BY_ID, CHANGING, DECLARING, READING, refuse_unknown_parameters
 from distfile_mirror.admin.approvals_api import router as approvals_router
+from distfile_mirror.admin.audit_api import router as audit_router
+from distfile_mirror.admin.bulk_api import router as bulk_router
 from distfile_mirror.admin.documents import (
     Amendment,
     Blocking,
@@ -31,8 +33,11 @@ from distfile_mirror.admin.error_pages import OUR_FAULT, log_fault
 from distfile_mirror.admin.identity import actor_of, may_approve
 from distfile_mirror.admin.image_documents import resolution
 from distfile_mirror.admin.images_api import router as images_router
+from distfile_mirror.admin.misses_api import router as misses_router
+from distfile_mirror.admin.overview_api import router as overview_router
 from distfile_mirror.admin.people_api import router as people_router
 from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, problem_response
+from distfile_mirror.admin.projects_api import router as projects_router
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.tags import TagAloneError
 from distfile_mirror.catalog import moderate
@@ -91,14 +96,14 @@ def declare(request: HttpRequest, declaration: Declaration) -> Status[FileDocume
 @api.get(
     "/files",
     response={200: FileList, READING: ProblemDocument},
-    summary="List files, newest first",
+    summary="List files",
     operation_id="list_files",
 )
 def list_(request: HttpRequest, query: Query[ListQuery]) -> FileList:
     """A page of the files for which every given condition holds."""
     refuse_unknown_parameters(request, ListQuery)
-    filters = Filters(q=query.q, state=query.state, project=query.project, uri=query.uri)
-    page = list_files(filters, cursor=query.cursor, limit=query.limit)
+    filters = Filters(**query.model_dump(exclude={"cursor", "limit", "order"}))
+    page = list_files(filters, order=query.order, cursor=query.cursor, limit=query.limit)
     return FileList(files=[file_document(file) for file in page.items], next_cursor=page.next_cursor or None)
 
 
@@ -163,9 +168,17 @@ def unblock(request: HttpRequest, file_id: int) -> FileDocument:
     return file_document(get_file(file_id))
 
 
-api.add_router("", images_router)
-api.add_router("", approvals_router)
-api.add_router("", people_router)
+for _router in (
+    bulk_router,
+    images_router,
+    misses_router,
+    projects_router,
+    overview_router,
+    approvals_router,
+    audit_router,
+    people_router,
+):
+    api.add_router("", _router)
 
 
 @api.exception_handler(ValidationError)

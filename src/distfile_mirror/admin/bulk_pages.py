@@ -6,14 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from distfile_mirror.admin.access import refuse_unless_own
-from distfile_mirror.admin.identity import actor_of, identity_of
+from distfile_mirror.admin.bulk_changes import Changed, block_files, retry_files
 from distfile_mirror.admin.pages import show_files
-from distfile_mirror.catalog import moderate
-from distfile_mirror.catalog.listing import get_file
-from distfile_mirror.catalog.models import File
-from distfile_mirror.errors import MirrorError, NotAllowedError
-from distfile_mirror.model.roles import Role
+from distfile_mirror.errors import MirrorError
 
 MOST_AT_ONCE = 500
 
@@ -32,29 +27,20 @@ def change_files(request: HttpRequest) -> HttpResponse:
     keys = [int(text) for text in request.POST.getlist("file")[:MOST_AT_ONCE] if text.isdecimal()]
     if not keys:
         return show_files(request, outcomes=[Told("Nothing is ticked.", error=True)], status=422)
-    change = _block if request.POST.get("action") == "block" else _retry
-    refused: list[Told] = []
-    left: list[int] = []
-    for key in keys:
-        try:
-            change(request, key)
-        except MirrorError as error:
-            refused.append(Told(str(error), error=True))
-            left.append(key)
+    try:
+        changed = _change(request, keys)
+    except MirrorError as error:
+        return show_files(request, outcomes=[Told(str(error), error=True)], ticked=keys, status=422)
+    refused = [each for each in changed if each.problem]
     if not refused:
         return redirect(f"/files?{request.GET.urlencode()}")
-    texts = dict.fromkeys(each.text for each in refused)
-    done = [Told(f"{len(keys) - len(left)} changed.", error=False)] if len(left) < len(keys) else []
-    return show_files(request, outcomes=[*done, *(Told(text, error=True) for text in texts)], ticked=left, status=422)
+    texts = dict.fromkeys(each.problem for each in refused)
+    done = [Told(f"{len(changed) - len(refused)} changed.", error=False)] if len(refused) < len(changed) else []
+    outcomes = [*done, *(Told(text, error=True) for text in texts)]
+    return show_files(request, outcomes=outcomes, ticked=[each.file_id for each in refused], status=422)
 
 
-def _retry(request: HttpRequest, key: int) -> None:
-    refuse_unless_own(request, get_file(key))
-    moderate.retry(File, key, actor=actor_of(request))
-
-
-def _block(request: HttpRequest, key: int) -> None:
-    if not identity_of(request).may(Role.APPROVER):
-        message = "blocking is for approvers"
-        raise NotAllowedError(message)
-    moderate.block(File, key, reason=request.POST.get("reason", ""), actor=actor_of(request))
+def _change(request: HttpRequest, keys: list[int]) -> list[Changed]:
+    if request.POST.get("action") == "block":
+        return block_files(request, keys, request.POST.get("reason", ""))
+    return retry_files(request, keys)

@@ -14,12 +14,19 @@ from distfile_mirror.model.states import State
 
 MAX_PAGE_SIZE = 500
 MAX_ITEMS = 100
+MAX_ID = (1 << 63) - 1
 
 ChecksumText = Annotated[
     str, Field(description="`algorithm:hex`, bare hex, or Subresource Integrity.", examples=[f"sha256:{'0' * 64}"])
 ]
 
 StateFilter = Literal["", "requested", "rejected", "pending", "fetching", "present", "failed", "blocked"]
+KindFilter = Literal["", "file", "image"]
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+# A text, so that pages and API read the same; what is no time is refused by admin.times.
+Moment = Annotated[
+    str, Field(description="A day or a moment in ISO 8601, UTC by default.", examples=["2026-01-31T14:00Z"])
+]
 
 
 class Input(Schema):
@@ -51,15 +58,26 @@ class Blocking(Input):
     reason: str = Field(examples=["known to be malicious"])
 
 
-class ListQuery(Schema):
+class PageQuery(Schema):
+    """Which page of a list."""
+
+    cursor: str = Field("", description="`next_cursor` of the page before.")
+    limit: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE)
+
+
+class ListQuery(PageQuery):
     """What to list; every condition must hold."""
 
     q: str = Field("", description="Part of the URI or of the stored sha256.")
     state: StateFilter = ""
+    host: str = Field("", description="Exactly this host.")
     project: str = Field("", description="The exact name of a project that uses it.")
+    licence: str = Field("", description="Exactly this SPDX expression of a use, or `unknown`.")
+    declared_by: str = Field("", description="Declared by exactly this one.")
     uri: str = Field("", description="Exactly this URI, in any spelling.")
-    cursor: str = Field("", description="`next_cursor` of the page before.")
-    limit: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE)
+    order: Literal["newest", "oldest", "fetched", "largest", "smallest"] = Field(
+        "newest", description="By all but the first two, only what is stored is listed."
+    )
 
 
 class UseDocument(Schema):
@@ -105,7 +123,7 @@ class FileDocument(Schema):
 
 
 class FileList(Schema):
-    """A page of files, newest first."""
+    """A page of files."""
 
     files: list[FileDocument]
     next_cursor: str | None = Field(description="For the next page; null on the last one.")

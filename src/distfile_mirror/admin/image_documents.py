@@ -9,8 +9,8 @@ from pydantic import Field
 
 from distfile_mirror.admin.documents import (
     MAX_ITEMS,
-    MAX_PAGE_SIZE,
     Input,
+    PageQuery,
     ProblemDocument,
     Progress,
     StateFilter,
@@ -21,7 +21,6 @@ from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.tags import Resolved
 from distfile_mirror.catalog.image_parts import ImageParts
 from distfile_mirror.catalog.models import Image, Registry, Repository
-from distfile_mirror.catalog.paging import PAGE_SIZE
 from distfile_mirror.model.states import State
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -57,13 +56,6 @@ class PlatformsBody(Input):
     """Platforms that are wanted too."""
 
     platforms: list[str] = Field(max_length=MAX_ITEMS, examples=[["linux/arm64"]])
-
-
-class PageQuery(Schema):
-    """Which page of a list."""
-
-    cursor: str = Field("", description="`next_cursor` of the page before.")
-    limit: int = Field(PAGE_SIZE, ge=1, le=MAX_PAGE_SIZE)
 
 
 class ImageListQuery(PageQuery):

@@ -8,7 +8,7 @@ from ninja import Query, Router, Status
 
 from distfile_mirror.admin.access import refuse_unless_own
 from distfile_mirror.admin.answers import BY_ID, CHANGING, DECLARING, READING, refuse_unknown_parameters
-from distfile_mirror.admin.documents import Blocking, ProblemDocument
+from distfile_mirror.admin.documents import Blocking, PageQuery, ProblemDocument
 from distfile_mirror.admin.identity import actor_of, may_approve
 from distfile_mirror.admin.image_declarations import declare_what_came
 from distfile_mirror.admin.image_documents import (
@@ -16,7 +16,6 @@ from distfile_mirror.admin.image_documents import (
     ImageDetails,
     ImageList,
     ImageListQuery,
-    PageQuery,
     PlatformsBody,
     ReferenceBody,
     RegistryDetails,

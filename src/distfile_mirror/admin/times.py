@@ -1,7 +1,7 @@
 """Times that people write into addresses and forms."""
 
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -21,8 +21,9 @@ def time_of(given: Mapping[str, str], name: str) -> datetime | None:
     try:
         day = parse_date(text)
         found = datetime.combine(day, time()) if day else parse_datetime(text)
-    except ValueError:
+        found = found and (found if found.tzinfo else timezone.make_aware(found)).astimezone(UTC)
+    except (ValueError, OverflowError):
         found = None
     if found is None:
         raise InvalidInputError({name: [f"{text!r} is not a time; write it as 2026-01-31 or 2026-01-31T14:00Z"]})
-    return found if found.tzinfo else timezone.make_aware(found)
+    return found

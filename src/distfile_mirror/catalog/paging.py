@@ -95,7 +95,7 @@ def position(cursor: str, order: str, model: type[models.Model]) -> tuple[Any, i
     field = order.removeprefix("-")
     try:
         of_order, given, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        found = key if field == "pk" else _read(_column(model, field), given), int(key)
+        found = int(key) if field == "pk" else _read(_column(model, field), given), int(key)
     except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError, ValidationError):
         of_order = found = None
     if found is None or of_order != order:
@@ -107,7 +107,7 @@ def _read(column: "models.Field[Any, Any]", given: Any) -> Any:
     """Return the value that was written as ``given``. Raises ValueError and more for what we never write."""
     value = column.to_python(given)
     is_naive = isinstance(value, datetime) and value.utcoffset() != timedelta(0)
-    is_no_text = isinstance(value, str) and ("\0" in value or not value.encode())
+    is_no_text = isinstance(value, str) and b"\0" in value.encode()  # of a lone surrogate: UnicodeEncodeError
     if value is None or is_naive or is_no_text or _written(value) != given:
         message = f"{given!r} was not written here"
         raise ValueError(message)

@@ -3,7 +3,7 @@
 Exit status: 0 done; 1 something failed or was refused; 2 wrong usage; 130 interrupted while waiting.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -35,6 +35,8 @@ Licence = Annotated[str, typer.Option("--licence", "--license", metavar="SPDX", 
 BlockReason = Annotated[str, typer.Option(help="Why it must not be used; builds are shown it.")]
 RejectReason = Annotated[str, typer.Option("--reason", help="Why it is not to be had; its declarers are shown it.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Since = Annotated[str, typer.Option(metavar="TIME", help="A day or a moment in ISO 8601, UTC by default.")]
+Until = Annotated[str, typer.Option(metavar="TIME", help="The same.")]
 Everything = Annotated[bool, typer.Option("--all", help="All of them, however many.")]
 
 
@@ -72,14 +74,26 @@ def declare_all(
 
 
 def list_all(client: MirrorClient, filters: dict[str, str], *, limit: int, everything: bool, json: bool) -> None:
-    """Print what the server lists."""
+    """Print what the server lists of a kind of artifact."""
     found = list(client.list(filters, limit=None if everything else limit))
+    print_found(found, output.print_list, limit=None if everything else limit, json=json)
+
+
+def print_found(
+    found: list[Document],
+    show: Callable[[Sequence[Document]], None],
+    *,
+    limit: int | None,
+    json: bool,
+    first: str = "newest",
+) -> None:
+    """Print a list, and that there may be more of it."""
     if json:
         output.print_json(found)
         return
-    output.print_list(found)
-    if len(found) == limit and not everything:
-        output.stderr().print(f"the newest {limit}; --all or --limit shows more")
+    show(found)
+    if len(found) == limit:
+        output.stderr().print(f"the {first} {limit}; --all or --limit shows more")
 
 
 def wait_for_each(client: MirrorClient, which: Iterable[str], timeout: float | None, *, json: bool) -> None:

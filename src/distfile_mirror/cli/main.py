@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from distfile_mirror import __version__
-from distfile_mirror.cli import authority_commands, client_commands, image_commands, server_commands, user_commands
+from distfile_mirror.cli import (
+    authority_commands,
+    client_commands,
+    image_commands,
+    miss_commands,
+    project_commands,
+    server_commands,
+    user_commands,
+)
 from distfile_mirror.errors import MirrorError
 
 app = typer.Typer(
@@ -21,6 +29,8 @@ app.add_typer(authority_commands.app, name="ca")
 app.add_typer(user_commands.app, name="users")
 client_commands.register(app)
 image_commands.register(app)
+miss_commands.register(app)
+project_commands.register(app)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it

@@ -32,6 +32,14 @@ FLAGS = {
     "q": "--q",
     "state": "--state",
     "limit": "--limit",
+    "label": "--label",
+    "client": "--client",
+    "since": "--since",
+    "until": "--until",
+    "actor": "--actor",
+    "action": "--action",
+    "kind": "--kind",
+    "misses": "ID",
 }
 STYLES = {
     State.PRESENT: "green",
@@ -117,6 +125,21 @@ def print_list(files: Sequence[Document]) -> None:
     for file in files:
         state = Text(file["state"], STYLES.get(file["state"], ""))
         table.add_row(str(file["id"]), state, size_in_words(file["size"]), Text(clean(file[kind_of(file).named_by])))
+    console.print(table, soft_wrap=False)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows, the last cell of which may be long: a table on a terminal, fields separated by tabs elsewhere."""
+    console = stdout()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(clean(cell).replace("\n", " ") for cell in row))  # noqa: T201
+        return
+    table = Table(*columns, box=None, pad_edge=False)
+    table.columns[-1].overflow = "fold"
+    for row in rows:
+        cells = [Text(clean(cell)) for cell in row]
+        table.add_row(*cells)
     console.print(table, soft_wrap=False)
 
 

@@ -6,6 +6,7 @@ often they are the mirror itself. Certificates are judged by the system's store 
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -87,7 +88,7 @@ class RefusedError(MirrorError):
 
 
 class MirrorClient:
-    """A connection to the server at the address ``server``, for one kind of artifact.
+    """A connection to the server at the address ``server``; most of it is for one ``kind`` of artifact.
 
     Every method may raise the two errors above.
     """
@@ -135,14 +136,24 @@ class MirrorClient:
 
     def list(self, filters: Mapping[str, str], *, limit: int | None = None) -> Iterator[Document]:
         """Yield the artifacts for which all ``filters`` hold, newest first; at most ``limit``."""
+        return self.list_of(self.kind.path, filters, limit=limit)
+
+    def list_of(
+        self, name: str, filters: Mapping[str, str], *, limit: int | None = None, member: str = ""
+    ) -> Iterator[Document]:
+        """Yield what the list ``name`` of the API has for ``filters``, in its order; at most ``limit``.
+
+        ``member``: what its documents have it under, if that is not the name.
+        """
+        member = member or name
         left = limit if limit is not None else float("inf")
         cursor = ""
         while left > 0:
             page_size = int(min(left, LIST_PAGE_SIZE))
             parameters = {**_given(filters), "cursor": cursor, "limit": page_size}
-            page = _document(self._ask("GET", self._path, params=parameters), self.kind.path)
-            yield from page[self.kind.path]
-            left -= len(page[self.kind.path])
+            page = _document(self._ask("GET", f"/{name}", params=parameters), member)
+            yield from page[member]
+            left -= len(page[member])
             cursor = page["next_cursor"]
             if not cursor:
                 return
@@ -155,15 +166,35 @@ class MirrorClient:
         """Replace the expected checksums of a file; return it."""
         return _document(self._ask("PATCH", f"{self._path}/{number}", json={"checksums": checksums}))
 
+    def declare_misses(self, misses: Sequence[int], use: Mapping[str, str]) -> Iterator[Document]:
+        """Declare what builds asked for in vain; yield what became of each."""
+        for first in range(0, len(misses), LIST_PAGE_SIZE):
+            body = {"misses": misses[first : first + LIST_PAGE_SIZE], **use}
+            yield from _document(self._ask("POST", "/misses/declare", json=body), "misses")["misses"]
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes at ``path``, as they come."""
+        with self._reaching(), self._http.stream("GET", path) as response:
+            if not response.is_success:
+                response.read()
+            yield from self._checked(response).iter_bytes()
+
     def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        with self._reaching():
+            return self._checked(self._http.request(method, path, **arguments))
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
         try:
-            response = self._http.request(method, path, **arguments)
+            yield
         except httpx.TimeoutException as error:
             raise UnreachableError(f"the server at {self._server} did not answer in time") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(
                 f"cannot reach the server at {self._server}: {error}; is it running, and is --server right?"
             ) from error
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
         problem = _problem(response, self._server)

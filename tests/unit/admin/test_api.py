@@ -1,5 +1,6 @@
 """The REST API: what is answered, and that every refusal is a problem document naming each wrong field."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -14,6 +15,12 @@ from tests.unit.catalog.files import MD5, OTHER_SHA256, SHA256, URI, blocked, de
 pytestmark = pytest.mark.django_db
 
 FILES = "/api/v1/files"
+# By the last part of the path: what is no JSON of ours.
+DOCUMENTS = {
+    "export.csv": "text/csv",
+    "audit.csv": "text/csv",
+    "sbom.cdx.json": "application/vnd.cyclonedx+json; version=1.6",
+}
 DECLARATION = {"uri": URI, "project": "firmware", "reason": "build dependency of the bootloader"}
 
 
@@ -136,13 +143,21 @@ def test_too_large_a_body_is_refused(api):
 def test_the_list_is_filtered_and_paged(api):
     for number in range(5):
         declare(f"https://example.org/{number}")
-    present("https://other.test/x.tgz", project="toolchain")
+    present("https://other.test/x.tgz", project="toolchain", licence="MIT", actor="bob")
     first = api.get(FILES, {"q": "EXAMPLE", "limit": 3}).json()
     assert [file["uri"][-1] for file in first["files"]] == ["4", "3", "2"]
     second = api.get(FILES, {"q": "EXAMPLE", "limit": 3, "cursor": first["next_cursor"]}).json()
     assert [file["uri"][-1] for file in second["files"]] == ["1", "0"]
     assert second["next_cursor"] is None
-    for given in ({"project": "toolchain"}, {"state": "present"}, {"uri": "https://OTHER.test/x.tgz"}):
+    for given in (
+        {"project": "toolchain"},
+        {"state": "present"},
+        {"uri": "https://OTHER.test/x.tgz"},
+        {"host": "Other.test"},
+        {"licence": "MIT"},
+        {"declared_by": "bob"},
+        {"order": "largest"},
+    ):
         assert [file["uri"] for file in api.get(FILES, given).json()["files"]] == ["https://other.test/x.tgz"]
 
 
@@ -153,6 +168,8 @@ def test_the_list_is_filtered_and_paged(api):
         ({"limit": "many"}, "limit"),
         ({"limit": "9999"}, "limit"),
         ({"state": "lost"}, "state"),
+        ({"order": "best"}, "order"),
+        ({"q": "a\0b"}, "q"),
         ({"uri": "x"}, "uri"),
         ({"cursor": "!"}, "cursor"),
         ({"stat": "present"}, "stat"),
@@ -160,6 +177,27 @@ def test_the_list_is_filtered_and_paged(api):
 )
 def test_a_list_that_cannot_be_names_the_parameter(api, given, wrong):
     assert fields(problem(api.get(FILES, given), 422)) == {wrong}
+
+
+@pytest.mark.parametrize(
+    ("order", "written"),
+    [
+        ("newest", '["-pk", null, Infinity]'),
+        ("newest", f'["-pk", null, {"9" * 40}]'),
+        ("fetched", '["-fetched_at", null, 1]'),
+        ("fetched", '["-fetched_at", "2020-01-01T00:00:00", 1]'),
+        ("fetched", '["-fetched_at", "0001-01-01T00:00:00+23:59", 1]'),
+        ("largest", '["-size", "many", 1]'),
+        ("largest", '["-size", 1, null]'),
+        ("largest", '["size", 1, 1]'),
+        ("newest", "[" * 100_000),
+    ],
+)
+def test_a_cursor_that_was_made_up_is_refused_or_harmless(api, order, written):
+    cursor = base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
+    response = api.get(FILES, {"order": order, "cursor": cursor})
+    if response.status_code != 200:
+        assert fields(problem(response, 422)) == {"cursor"}
 
 
 def test_failed_files_are_retried_and_amended(api):
@@ -245,6 +283,8 @@ def test_openapi_declares_every_answer(api):
     document = api.get("/api/v1/openapi.json").json()
     assert {path for path in document["paths"] if path.startswith(FILES)} == {
         FILES,
+        f"{FILES}/retry",
+        f"{FILES}/block",
         f"{FILES}/{{file_id}}",
         f"{FILES}/{{file_id}}/retry",
         f"{FILES}/{{file_id}}/block",
@@ -260,7 +300,8 @@ def test_openapi_declares_every_answer(api):
             assert ("409" in answers) == (method != "get")
             for status, answer in answers.items():
                 (media_type,) = answer["content"]
-                assert media_type == ("application/json" if int(status) < 400 else "application/problem+json")
+                expected = DOCUMENTS.get(path.rpartition("/")[2], "application/json")
+                assert media_type == (expected if int(status) < 400 else "application/problem+json")
     assert {"201", "200"} <= set(document["paths"][FILES]["post"]["responses"])
     shapes = document["components"]["schemas"]
     assert set(shapes["FileDocument"]["properties"]) == set(FileDocument.model_fields)

@@ -255,7 +255,7 @@ def test_what_is_not_there_is_a_problem_too(api, path):
 
 def test_openapi_has_every_operation(api):
     document = api.get("/api/v1/openapi.json").json()
-    assert {path for path in document["paths"] if re.match("/api/v1/(images|reg|repo)", path)} == {
+    assert {path for path in document["paths"] if re.match("/api/v1/(images|reg|repos)", path)} == {
         IMAGES,
         f"{IMAGES}/resolve",
         f"{IMAGES}/{{image_id}}",
