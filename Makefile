@@ -44,10 +44,10 @@ imports: $(VENV)/.test
 	@told=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$told"; exit 1; }
 
 unit: $(VENV)/.test
-	@$(BIN)/pytest --quiet tests/unit
+	@$(BIN)/pytest --quiet --numprocesses 2 tests/unit
 
 test: format lint types imports ## every test, with real servers and clients
-	@$(BIN)/pytest -rs tests
+	@DISTFILE_MIRROR_SCREENSHOTS=$${DISTFILE_MIRROR_SCREENSHOTS:-$(CURDIR)/test-artifacts/screenshots} $(BIN)/pytest -rs tests
 
 soak: $(VENV)/.test ## the long runs: crash tests at full length
 	@$(BIN)/pytest -rs -m soak tests

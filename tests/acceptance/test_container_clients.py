@@ -197,8 +197,10 @@ def short():
 def test_podman(served, short):
     need("podman")
     reference = f"docker.io/library/tiny@{served.images.index.digest}"
-    pulled = podman(short / "proxy", "pull", reference, **through_proxy(served))
-    assert pulled.returncode == 0, pulled.stderr
+    single = f"registry.test/team/app@{served.images.single.digest}"
+    for number, each in enumerate((reference, single)):
+        pulled = podman(short / f"proxy{number}", "pull", each, **through_proxy(served))
+        assert pulled.returncode == 0, pulled.stderr
     conf = short / "registries.conf"
     conf.write_text(
         '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n[[registry.mirror]]\n'

@@ -51,7 +51,7 @@ def miss_page(uri: str, found: FoundFile | None, admin_url: str) -> Page:
     """Say why ``uri`` is not served, and what to do."""
     form = f"{admin_url}/files/declare?uri={quote(uri, safe='')}"
     if found is None:
-        return _not_declared(uri, form)
+        return _not_declared(uri, form, admin_url)
     listing = f"{admin_url}/?q={quote(uri, safe='')}"
     if found.state is State.BLOCKED:
         text = f"{uri} is mirrored, and somebody blocked its use: {found.message}"
@@ -95,7 +95,7 @@ def render(page: Page, *, html: bool) -> tuple[bytes, bytes]:
     return lines.encode("latin-1", "replace"), text.encode("utf-8", "replace")
 
 
-def _not_declared(uri: str, form: str) -> Page:
+def _not_declared(uri: str, form: str, admin_url: str) -> Page:
     if is_git(uri):
         text = (
             f"{uri} belongs to git, which is a conversation and cannot be replayed as a file. "
@@ -107,6 +107,7 @@ def _not_declared(uri: str, form: str) -> Page:
         "Not mirrored",
         (
             f"{uri} is not mirrored: nobody declared it, and this proxy fetches nothing by itself.",
+            f"All that builds lack, this too in a few seconds: {admin_url}/misses",
             "Declare it, saying what it is for; a moment later the same request works:",
         ),
         link=form,
