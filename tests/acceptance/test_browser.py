@@ -257,14 +257,19 @@ def test_every_page_on_every_screen(page, screen, path, tmp_path):
     received = []
     page.on("response", lambda answer: received.append(int(answer.headers.get("content-length", 0))))
     page.goto(path)
-    folder = Path(os.environ.get("DISTFILE_MIRROR_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"\W+", "-", path.strip("/")) or "home"
-    page.screenshot(path=folder / f"{name}-{screen}.png", full_page=True)
+    keep(page, f"{name}-{screen}", tmp_path)
     assert sum(received) < MAX_PAGE_BYTES
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, "it is wider than the screen"
     assert_accessible(page)
+
+
+def keep(page, name, folder):
+    """Keep a screenshot."""
+    folder = Path(os.environ.get("DISTFILE_MIRROR_SCREENSHOTS", folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
 def assert_accessible(page):
@@ -305,7 +310,7 @@ class TestRoles:
             yield mirror
 
     @pytest.fixture
-    def person(self, browser, guarded):
+    def person(self, browser, guarded, tmp_path):
         opened = []
 
         def sign_in(name):
@@ -313,6 +318,8 @@ class TestRoles:
             opened.append(context)
             page = context.new_page()
             page.goto("/files/declare")
+            assert_accessible(page)
+            keep(page, "sign-in", tmp_path)
             page.get_by_label("Name").fill(name)
             page.get_by_label("Password").fill(self.PASSWORD)
             page.get_by_role("main").get_by_role("button", name="Sign in").click()
@@ -322,7 +329,7 @@ class TestRoles:
         for context in opened:
             context.close()
 
-    def test_a_declaration_waits_for_approval(self, person):
+    def test_a_declaration_waits_for_approval(self, person, tmp_path):
         dora = person("dora")
         dora.get_by_label("URIs", exact=True).fill("https://up.test/wanted-1.0.tar.gz")
         fill_use(dora)
@@ -332,19 +339,22 @@ class TestRoles:
         ann = person("ann")
         ann.goto("/requests")
         assert_accessible(ann)
+        keep(ann, "requests", tmp_path)
         ann.get_by_label("https://up.test/wanted-1.0.tar.gz").check()
         ann.get_by_role("button", name=re.compile("Approve")).click()
         dora.reload()
         expect(dora.locator("#live .state")).to_have_text("present", timeout=ARRIVES_MILLISECONDS)
 
-    def test_a_viewer_may_look_and_an_administrator_sees_people(self, person):
+    def test_a_viewer_may_look_and_an_administrator_sees_people(self, person, tmp_path):
         vic = person("vic")
         expect(vic.get_by_text("declarer")).not_to_have_count(0)  # which role it takes
         vic.goto("/files")
         expect(vic.get_by_role("link", name="Declare files")).to_have_count(0)
         vic.goto("/account")
         assert_accessible(vic)
+        keep(vic, "account", tmp_path)
         ada = person("ada")
         ada.goto("/users")
         expect(ada.get_by_text("dora")).not_to_have_count(0)
         assert_accessible(ada)
+        keep(ada, "users", tmp_path)

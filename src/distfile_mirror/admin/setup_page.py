@@ -36,7 +36,11 @@ def setup(request: HttpRequest) -> HttpResponse:
     proxy = urlsplit(context.proxy_url)
     fingerprint = _fingerprint(context.ca_file)
     shown = {
-        "clients": [*_programs(context.proxy_url), *_containers(context.proxy_url, proxy.netloc)],
+        "clients": [
+            *_programs(context.proxy_url),
+            *_package_managers(context.proxy_url),
+            *_containers(context.proxy_url, proxy.netloc),
+        ],
         "fingerprint": fingerprint,
         "get_ca": f"curl --fail --output {PEM} {context.proxy_url}/ca.pem",
         "check_ca": f"openssl x509 -in {PEM} -noout -fingerprint -sha256",
@@ -89,7 +93,6 @@ def _fingerprint(path: Path) -> str:
 
 
 def _programs(proxy: str) -> list[Client]:
-    host, _colon, port = urlsplit(proxy).netloc.rpartition(":")
     shell = "in the shell of the build"
     return [
         Client(
@@ -123,6 +126,13 @@ def _programs(proxy: str) -> list[Client]:
             "~/.gitconfig (archives; git's own protocol is not mirrored)",
             f"[http]\n\tproxy = {proxy}\n\tsslCAInfo = /path/{PEM}",
         ),
+    ]
+
+
+def _package_managers(proxy: str) -> list[Client]:
+    host, _colon, port = urlsplit(proxy).netloc.rpartition(":")
+    shell = "in the shell of the build"
+    return [
         Client(
             "apt",
             "/etc/apt/apt.conf.d/80mirror",
