@@ -156,12 +156,14 @@ def test_skopeo_copies_a_whole_index(served, tmp_path):
     assert_whole(tmp_path / "all")
 
 
-@pytest.mark.parametrize("name", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("name", [*SOURCES.values(), "registry.test/team/app"], ids=[*SOURCES, "single image"])
 def test_skopeo_from_the_mirror_without_a_ca(served, tmp_path, name):
-    reference = f"docker://127.0.0.1:{served.proxy_port}/{name}@{served.images.index.digest}"
+    is_single = name.endswith("app")
+    digest = (served.images.single if is_single else served.images.index).digest
+    reference = f"docker://127.0.0.1:{served.proxy_port}/{name}@{digest}"
     done = skopeo(reference, f"dir:{tmp_path}/one", "--src-tls-verify=false")
     assert done.returncode == 0, done.stderr
-    assert manifest_in(tmp_path / "one") == served.images.amd64.digest
+    assert manifest_in(tmp_path / "one") == (digest if is_single else served.images.amd64.digest)
 
 
 def test_skopeo_gets_a_layer_of_a_gigabyte(served, tmp_path):
@@ -203,11 +205,15 @@ def test_podman(served, short):
         assert pulled.returncode == 0, pulled.stderr
     conf = short / "registries.conf"
     conf.write_text(
-        '[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n[[registry.mirror]]\n'
-        f'location = "127.0.0.1:{served.proxy_port}/docker.io"\ninsecure = true\n'
+        "".join(
+            f'[[registry]]\nprefix = "{registry}"\nlocation = "{registry}"\n[[registry.mirror]]\n'
+            f'location = "127.0.0.1:{served.proxy_port}/{registry}"\ninsecure = true\n'
+            for registry in ("docker.io", "registry.test")
+        )
     )
-    pulled = podman(short / "mirror", "pull", reference, CONTAINERS_REGISTRIES_CONF=str(conf))
-    assert pulled.returncode == 0, pulled.stderr
+    for number, each in enumerate((reference, single)):
+        pulled = podman(short / f"mirror{number}", "pull", each, CONTAINERS_REGISTRIES_CONF=str(conf))
+        assert pulled.returncode == 0, pulled.stderr
 
 
 def podman(folder, *arguments, **environment):
@@ -219,23 +225,27 @@ def podman(folder, *arguments, **environment):
 def test_containerd(served, short):
     need("containerd", "ctr")
     images = served.images
-    hosts = short / "hosts" / "docker.io"
-    hosts.mkdir(parents=True)
-    (hosts / "hosts.toml").write_text(
-        f'server = "http://127.0.0.1:1"\n[host."http://127.0.0.1:{served.proxy_port}"]\n'
-        '  capabilities = ["pull", "resolve"]\n'
-    )
+    for registry in ("docker.io", "registry.test"):
+        hosts = short / "hosts" / registry
+        hosts.mkdir(parents=True)
+        (hosts / "hosts.toml").write_text(
+            f'server = "http://127.0.0.1:1"\n[host."http://127.0.0.1:{served.proxy_port}"]\n'
+            '  capabilities = ["pull", "resolve"]\n'
+        )
     index = f"docker.io/library/tiny@{images.index.digest}"
+    single = f"registry.test/team/app@{images.single.digest}"
     with containerd(short / "by-proxy") as sock:
         ctr(sock, "images", "pull", "--snapshotter", "native", index, **through_proxy(served))
-        single = f"registry.test/team/app@{images.single.digest}"
         ctr(sock, "images", "pull", "--snapshotter", "native", single, **through_proxy(served))
         listed = ctr(sock, "images", "list").stdout
         assert images.index.digest in listed
         assert images.single.digest in listed
     with containerd(short / "by-mirror") as sock:
         ctr(sock, "images", "pull", "--snapshotter", "native", "--hosts-dir", short / "hosts", index)
-        assert images.index.digest in ctr(sock, "images", "list").stdout
+        ctr(sock, "images", "pull", "--snapshotter", "native", "--hosts-dir", short / "hosts", single)
+        listed = ctr(sock, "images", "list").stdout
+        assert images.index.digest in listed
+        assert images.single.digest in listed
 
 
 def test_docker_pulls_and_runs(served, short):
