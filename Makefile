@@ -47,7 +47,9 @@ unit: $(VENV)/.test
 	@$(BIN)/pytest --quiet --numprocesses 2 tests/unit
 
 test: format lint types imports ## every test, with real servers and clients
-	@DISTFILE_MIRROR_SCREENSHOTS=$${DISTFILE_MIRROR_SCREENSHOTS:-$(CURDIR)/test-artifacts/screenshots} $(BIN)/pytest -rs tests
+	@DISTFILE_MIRROR_SCREENSHOTS=$${DISTFILE_MIRROR_SCREENSHOTS:-$(CURDIR)/test-artifacts/screenshots} \
+		$(BIN)/pytest -rs --numprocesses 2 --dist loadfile tests
+	@scripts/test-on-servers $(BIN)/pytest -rs --numprocesses 2
 
 soak: $(VENV)/.test ## the long runs: crash tests at full length
 	@$(BIN)/pytest -rs -m soak tests

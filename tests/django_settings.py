@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from distfile_mirror.admin.settings import AdminContext, django_settings
 from distfile_mirror.errors import TransientFetchError
+from tests.databases import KIND, start_database
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="distfile-mirror-tests-"))
 
@@ -20,7 +21,7 @@ def _no_tags(registry: str, repository: str, tag: str) -> NoReturn:
 
 
 DISTFILE_MIRROR = AdminContext(
-    database_url=f"sqlite:///{_FOLDER}/catalog.sqlite3",
+    database_url=start_database(_FOLDER),
     admin_url="http://127.0.0.1:8080",
     proxy_url="http://127.0.0.1:3128",
     ca_file=Path("/srv/ca.pem"),
@@ -33,11 +34,12 @@ DISTFILE_MIRROR = AdminContext(
 )
 _SETTINGS = django_settings(DISTFILE_MIRROR)
 DATABASES = _SETTINGS["DATABASES"]
-# A file, not memory: the tests use several connections, as the product does.
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # threads of test servers end without closing theirs
-DATABASES["default"]["TEST"] = {"NAME": str(_FOLDER / "test.sqlite3")}
-# What a test leaves need not survive a power cut.
-_OPTIONS = DATABASES["default"]["OPTIONS"]
-_OPTIONS["init_command"] = _OPTIONS["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+if KIND == "sqlite":
+    # A file, not memory: the tests use several connections, as the product does.
+    DATABASES["default"]["TEST"] = {"NAME": str(_FOLDER / "test.sqlite3")}
+    # What a test leaves need not survive a power cut.
+    _OPTIONS = DATABASES["default"]["OPTIONS"]
+    _OPTIONS["init_command"] = _OPTIONS["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 INSTALLED_APPS = _SETTINGS["INSTALLED_APPS"]
 globals().update(_SETTINGS)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from distfile_mirror.catalog.database_urls import database_settings
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.addresses import ConnectTo, IPNetwork, ListenAddress, parse_connect_to, parse_listen_address
 from distfile_mirror.model.platforms import parse_choice
@@ -96,7 +97,12 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     data_dir: Path = Field(Path("data"), description="The folder for database, blobs and CA unless they are elsewhere.")
-    database_url: str = Field("", description="sqlite:///PATH; by default DATA/catalog.sqlite3.")
+    database_url: str = Field(
+        "",
+        description="sqlite:///PATH, postgresql://USER:PASSWORD@HOST/NAME or cockroachdb://…; "
+        "by default DATA/catalog.sqlite3.",
+    )
+    ca_dir: Path | None = Field(None, description="The folder of the CA's certificate and key; by default DATA/ca.")
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="console, json, or auto: by terminal.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least that is logged.")
     ca_passphrase: SecretStr | None = Field(
@@ -158,6 +164,12 @@ class Config(BaseSettings):
 
     admin_listen: Listen = Field(ListenAddress("127.0.0.1", 8080), description="Where people come: HOST:PORT.")
     admin_url: str = Field("", description="The admin's own address as people write it; by default from admin_listen.")
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs cookies: 32 random characters or more, the same for all copies of the admin; "
+        "by default made in DATA/secret-key.",
+    )
     admin_threads: Count = Field(8, description="Requests that the admin answers at a time.")
     local_user: str = Field(default_factory=getpass.getuser, description="Who acts where no sign-in is configured.")
 
@@ -192,6 +204,13 @@ class Config(BaseSettings):
     registry_credentials_file: Path | None = Field(
         None, description="JSON file with credentials for registries, as Docker's config.json has them; mode 600."
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_database(cls, value: str) -> str:
+        if value:
+            database_settings(value)
+        return value
 
     @field_validator("registry_credentials_file")
     @classmethod
@@ -262,9 +281,9 @@ class Config(BaseSettings):
         return self.data_dir / "blobs"
 
     @property
-    def ca_dir(self) -> Path:
+    def effective_ca_dir(self) -> Path:
         """The folder of the CA's certificate and key."""
-        return self.data_dir / "ca"
+        return self.ca_dir or self.data_dir / "ca"
 
     @property
     def run_dir(self) -> Path:

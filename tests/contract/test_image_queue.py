@@ -6,13 +6,14 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 from django.utils import timezone
 
 from distfile_mirror.catalog import image_queue as queue
 from distfile_mirror.catalog.image_facts import FetchedImage, FoundBlob, ImageClaim
 from distfile_mirror.catalog.leases import Failed, Progress, Released
 from distfile_mirror.catalog.models import AuditEvent, Image, ImageManifest, Manifest, ManifestBlob
+from tests.databases import current_url
 from tests.unit.catalog.images import (
     AMD64,
     ARM64,
@@ -33,7 +34,7 @@ CLAIM_ALL = """
 import sys
 from datetime import timedelta
 from distfile_mirror.catalog import database
-database.configure("sqlite:///" + sys.argv[1])
+database.configure(sys.argv[1])
 from distfile_mirror.catalog import image_queue as queue
 sys.stdin.readline()
 while claims := queue.claim(sys.argv[2], limit=3, lease=timedelta(seconds=60)):
@@ -77,10 +78,9 @@ def test_excluded_registries():
 
 def test_several_processes_claim_each_row_once():
     ids = declare_many(60)
-    path = connection.settings_dict["NAME"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CLAIM_ALL, path, f"process {number}"],
+            [sys.executable, "-c", CLAIM_ALL, current_url(), f"process {number}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from distfile_mirror.catalog import queue
 from distfile_mirror.catalog.declare import FileDeclaration, declare_file
 from distfile_mirror.catalog.models import AuditEvent, File
 from distfile_mirror.errors import UnavailableError
+from tests.databases import KIND, current_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,11 +25,19 @@ CLAIM_ALL = """
 import sys
 from datetime import timedelta
 from distfile_mirror.catalog import database
-database.configure("sqlite:///" + sys.argv[1])
+database.configure(sys.argv[1])
 from distfile_mirror.catalog import queue
 sys.stdin.readline()
 while claims := queue.claim(sys.argv[2], limit=3, lease=timedelta(seconds=60)):
     print(*[claim.row_id for claim in claims], flush=True)
+"""
+
+HOLD_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.readline()
 """
 
 
@@ -72,10 +82,9 @@ def test_excluded_hosts():
 
 def test_several_processes_claim_each_row_once():
     ids = declare(60)
-    path = connection.settings_dict["NAME"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CLAIM_ALL, path, f"process {number}"],
+            [sys.executable, "-c", CLAIM_ALL, current_url(), f"process {number}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -176,27 +185,36 @@ def test_a_checksum_declared_meanwhile_is_kept_to():
     assert row(unknown).state == "pending"
 
 
-def test_a_database_that_is_locked_is_unavailable():
+def test_a_broken_connection_is_told_and_replaced():
     declare()
-    name = connection.settings_dict["NAME"]
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            (
-                "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
-                "c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.readline()"
-            ),
-            name,
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        process.stdout.readline()
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA busy_timeout = 50")
-        with pytest.raises(UnavailableError):
-            claim()
-        process.communicate("\n")
+    with _broken_connection(), pytest.raises(UnavailableError):
+        claim()
     assert len(claim()) == 1
+
+
+@contextmanager
+def _broken_connection():
+    """Let the database fail this process's connection: SQLite by a lock, a server by ending the session."""
+    if KIND == "sqlite":
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLD_LOCK, connection.settings_dict["NAME"]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            process.stdout.readline()
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 50")
+            yield
+            process.communicate("\n")
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    finally:
+        other.close()
+    yield

@@ -15,7 +15,8 @@ import django
 from django.conf import settings
 
 from distfile_mirror.admin.sign_in import OIDC, SignIn
-from distfile_mirror.catalog.database import CATALOG_APP, database_settings
+from distfile_mirror.catalog.database import CATALOG_APP
+from distfile_mirror.catalog.database_urls import database_settings
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 MAX_BODY_BYTES = 4 << 20

@@ -1,14 +1,12 @@
-"""The connection to the SQL database: from a URL to Django's settings, and its faults as ours.
+"""The connection to the SQL database, and its faults as ours.
 
 Processes without pages (proxy, downloaders) set Django up by ``configure``; the admin brings
-settings of its own and takes only ``database_settings`` from here.
+settings of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import TypeVar
 
 import django
 from django.apps import apps
@@ -17,44 +15,16 @@ from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from distfile_mirror.catalog.database_urls import database_settings
 from distfile_mirror.errors import MirrorError, UnavailableError
 
 CATALOG_APP = "distfile_mirror.catalog"
-BUSY_TIMEOUT_SECONDS = 30
+
+T = TypeVar("T")
 
 
 class SchemaOutdatedError(MirrorError):
     """The database is not of this release: run `distfile-mirror migrate`."""
-
-
-def database_settings(url: str) -> dict[str, Any]:
-    """Translate ``sqlite:///relative``, ``sqlite:////absolute`` into Django's DATABASES["default"].
-
-    SQLite: WAL, so that readers never wait; every transaction takes the write lock at its start,
-    so that none fails half-way; synchronous=FULL, so that what was answered survives a power cut.
-
-    Raises:
-        ValueError: for a URL that names no database known here.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) <= 1:
-        message = f"{url!r} is not a database URL; write sqlite:///path/to/catalog.sqlite3"
-        raise ValueError(message)
-    return {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(Path(unquote(parts.path[1:])).absolute()),
-        "CONN_MAX_AGE": None,
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": BUSY_TIMEOUT_SECONDS,
-            "init_command": (
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                # In pages of 4 KiB: memory for a transaction that touches thousands of rows, and how much the
-                # log may grow before it is written back.
-                "PRAGMA cache_size=8000; PRAGMA wal_autocheckpoint=4000;"
-            ),
-        },
-    }
 
 
 def configure(url: str) -> None:
@@ -76,6 +46,20 @@ def available() -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         connection.close()
         raise UnavailableError(f"the database does not answer now: {_first_line(error)}") from error
+
+
+def reading(ask: Callable[[], T]) -> T:
+    """Return what ``ask`` gives; ask again, once, if the connection was an old one that had broken meanwhile.
+
+    So a database that was restarted costs the first readers after it nothing. Raises what ``ask`` raises.
+    """
+    was_connected = connection.connection is not None
+    try:
+        return ask()
+    except UnavailableError:
+        if not was_connected:
+            raise
+        return ask()
 
 
 def check() -> None:

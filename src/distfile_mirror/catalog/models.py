@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from distfile_mirror.catalog.fields import ChecksumsField
 from distfile_mirror.model.states import State
 
 
@@ -54,12 +55,12 @@ class File(Fetchable):
     uri = models.TextField()
     uri_key = models.BinaryField(max_length=32, unique=True, editable=False)
     host = models.TextField(db_index=True)
-    expected = models.JSONField(default=dict)
+    expected = ChecksumsField(default=dict)
     fallback_uris = models.JSONField(default=list)
 
     sha256 = models.TextField(default="", help_text="Of the stored bytes; empty while there are none.")
     size = models.BigIntegerField(null=True, help_text="In bytes.")
-    digests = models.JSONField(default=dict)
+    digests = ChecksumsField(default=dict)
     headers = models.JSONField(default=dict)
     final_uri = models.TextField(default="", help_text="Where the bytes came from after redirects.")
     fetched_at = models.DateTimeField(null=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distfile_mirror.cli.server_commands import ConfigFile, DataDir, configured
+from distfile_mirror.cli.server_commands import CaDir, ConfigFile, DataDir, configured
 
 if TYPE_CHECKING:
     from distfile_mirror.config import Config
@@ -28,6 +28,7 @@ class ExportFormat(StrEnum):
 def init(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
+    ca_dir: CaDir = None,
     name: Annotated[str, typer.Option(help="Common name of a new CA.")] = "Distfile Mirror CA",
     certificate: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Adopt this CA (PEM; chain after it) instead of making one.")
@@ -41,13 +42,13 @@ def init(
     if (certificate is None) != (key is None):
         typer.echo("distfile-mirror: --certificate and --key go together", err=True)
         raise typer.Exit(2)
-    config = configured(config_file, data_dir=data_dir)
+    config = configured(config_file, data_dir=data_dir, ca_dir=ca_dir)
     if certificate is not None and key is not None:
         root.adopt_authority(
-            config.ca_dir, certificate.read_bytes(), key.read_bytes(), passphrase=ca_passphrase(config)
+            config.effective_ca_dir, certificate.read_bytes(), key.read_bytes(), passphrase=ca_passphrase(config)
         )
     else:
-        root.create_authority(config.ca_dir, name=name, passphrase=ca_passphrase(config))
+        root.create_authority(config.effective_ca_dir, name=name, passphrase=ca_passphrase(config))
     _show(config, as_json=False)
 
 
@@ -55,16 +56,18 @@ def init(
 def show(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
+    ca_dir: CaDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show the CA: where it is, its name, its time, its fingerprint."""
-    _show(configured(config_file, data_dir=data_dir), as_json=as_json)
+    _show(configured(config_file, data_dir=data_dir, ca_dir=ca_dir), as_json=as_json)
 
 
 @app.command()
 def export(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
+    ca_dir: CaDir = None,
     form: Annotated[ExportFormat, typer.Option("--format", help="java: a trust store (PKCS #12).")] = ExportFormat.PEM,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default standard output.")] = None,
 ) -> None:
@@ -72,7 +75,7 @@ def export(
     from distfile_mirror.authority import root
     from distfile_mirror.wiring.storage import open_authority
 
-    authority = open_authority(configured(config_file, data_dir=data_dir))
+    authority = open_authority(configured(config_file, data_dir=data_dir, ca_dir=ca_dir))
     content = {
         ExportFormat.PEM: root.certificate_pem,
         ExportFormat.DER: root.certificate_der,
@@ -93,8 +96,8 @@ def _show(config: "Config", *, as_json: bool) -> None:
     authority = open_authority(config)
     certificate = authority.certificate
     facts = {
-        "certificate": str(config.ca_dir / root.CERTIFICATE_FILE),
-        "key": str(config.ca_dir / root.KEY_FILE),
+        "certificate": str(config.effective_ca_dir / root.CERTIFICATE_FILE),
+        "key": str(config.effective_ca_dir / root.KEY_FILE),
         "subject": certificate.subject.rfc4514_string(),
         "valid_from": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
         "valid_until": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",

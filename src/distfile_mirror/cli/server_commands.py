@@ -32,7 +32,13 @@ DataDir = Annotated[
     str | None, typer.Option("--data-dir", metavar="DIR", help="Database, blobs and CA (default: data).")
 ]
 DatabaseUrl = Annotated[
-    str | None, typer.Option("--database-url", metavar="URL", help="sqlite:///PATH (default: DATA/catalog.sqlite3).")
+    str | None,
+    typer.Option(
+        "--database-url", metavar="URL", help="sqlite:///PATH (default: DATA/catalog.sqlite3), postgresql://…"
+    ),
+]
+CaDir = Annotated[
+    str | None, typer.Option("--ca-dir", metavar="DIR", help="The CA's certificate and key (default: DATA/ca).")
 ]
 ProxyListen = Annotated[
     str | None, typer.Option("--proxy-listen", metavar="HOST:PORT", help="Where builds come (default: 127.0.0.1:3128).")
@@ -86,6 +92,7 @@ def serve(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    ca_dir: CaDir = None,
     proxy_listen: ProxyListen = None,
     admin_listen: AdminListen = None,
     workers: Workers = None,
@@ -100,6 +107,7 @@ def serve(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
+        ca_dir=ca_dir,
         proxy_listen=proxy_listen,
         admin_listen=admin_listen,
         workers=workers,
@@ -114,6 +122,7 @@ def web_proxy(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    ca_dir: CaDir = None,
     proxy_listen: ProxyListen = None,
     workers: Workers = None,
     worker: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -122,7 +131,12 @@ def web_proxy(
     from distfile_mirror.wiring import processes
 
     config = configured(
-        config_file, data_dir=data_dir, database_url=database_url, proxy_listen=proxy_listen, workers=workers
+        config_file,
+        data_dir=data_dir,
+        database_url=database_url,
+        ca_dir=ca_dir,
+        proxy_listen=proxy_listen,
+        workers=workers,
     )
     if worker is None:
         processes.web_proxy(config)
@@ -134,13 +148,16 @@ def web_admin(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    ca_dir: CaDir = None,
     admin_listen: AdminListen = None,
     inherited: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve people: the web UI and the REST API."""
     from distfile_mirror.wiring import processes
 
-    config = configured(config_file, data_dir=data_dir, database_url=database_url, admin_listen=admin_listen)
+    config = configured(
+        config_file, data_dir=data_dir, database_url=database_url, ca_dir=ca_dir, admin_listen=admin_listen
+    )
     processes.web_admin(config, inherited)
 
 
@@ -190,11 +207,22 @@ def cron_download_containers(
     _tell(processes.download_containers(config, watch=watch), watch=watch)
 
 
-def migrate(config_file: ConfigFile = None, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def migrate(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    print_grants: Annotated[
+        bool,
+        typer.Option("--print-grants", help="Print the SQL of a database role for each component; change nothing."),
+    ] = False,
+) -> None:
     """Bring the database's schema to this release."""
     from distfile_mirror.wiring import processes
 
     config = configured(config_file, data_dir=data_dir, database_url=database_url)
+    if print_grants:
+        typer.echo(processes.grants(config))
+        return
     processes.migrate(config)
     typer.echo("the database is of this release")
 
@@ -205,7 +233,7 @@ def announce(config: "Config") -> None:
 
     for url in (config.effective_proxy_url, config.effective_admin_url):
         _wait_until_healthy(url)
-    ca_file = _shortest(config.ca_dir / "ca.pem")
+    ca_file = _shortest(config.effective_ca_dir / "ca.pem")
     program = _shortest(Path(sys.argv[0]))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]Distfile Mirror {__version__}[/bold] is up.\n")

@@ -2,6 +2,7 @@
 
 import json
 
+from distfile_mirror.catalog.database import reading
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage
 from distfile_mirror.catalog.look_up import find_file
 from distfile_mirror.catalog.look_up_images import find_blob, find_manifest, find_referrers, find_tags, has_registry
@@ -16,6 +17,10 @@ def find(uri: str, request: RegistryRequest | None) -> FoundFile | FoundContent 
 
     What no image has may still be declared as a file: some registries' blobs are downloaded as such.
     """
+    return reading(lambda: _find(uri, request))
+
+
+def _find(uri: str, request: RegistryRequest | None) -> FoundFile | FoundContent | MissingImage | None:
     if request is None:
         return find_file(uri)
     found = _find_in_registry(request)

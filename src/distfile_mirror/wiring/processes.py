@@ -33,6 +33,16 @@ def migrate(config: Config) -> None:
     database.migrate()
 
 
+def grants(config: Config) -> str:
+    """Return the SQL that lets each component do in a PostgreSQL database what it must, and no more."""
+    from distfile_mirror.admin.settings import configure_tables
+
+    configure_tables(config.effective_database_url)
+    from distfile_mirror.catalog.grants import grants as statements
+
+    return "\n".join(statements())
+
+
 def serve(config: Config, announce: Callable[[Config], None]) -> None:
     """Run everything until SIGTERM or SIGINT; ``announce`` is told the settled configuration when all is up.
 
@@ -111,10 +121,10 @@ def _prepare_downloader(config: Config) -> None:
 
 
 def _prepare(config: Config) -> None:
-    if has_authority(config.ca_dir):
-        load_authority(config.ca_dir, passphrase=ca_passphrase(config))
+    if has_authority(config.effective_ca_dir):
+        load_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))
     else:
-        create_authority(config.ca_dir, passphrase=ca_passphrase(config))
+        create_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))
     migrate(config)
 
 

@@ -28,4 +28,4 @@ def ca_passphrase(config: Config) -> str | None:
 
 def open_authority(config: Config) -> Authority:
     """Return the CA. Raises AuthorityError."""
-    return load_authority(config.ca_dir, passphrase=ca_passphrase(config))
+    return load_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))

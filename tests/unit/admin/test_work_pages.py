@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from distfile_mirror.admin.charts import Series, bar_chart, line_chart
 from distfile_mirror.admin.fetch_commands import FileFacts, fetch_commands
-from distfile_mirror.catalog.models import AuditEvent, File, Image, Miss
+from distfile_mirror.catalog.models import AuditEvent, File, Image, Miss, Project
 from distfile_mirror.catalog.seen import Artifact, ArtifactKind, MissKey, Seen, Sightings
 from distfile_mirror.catalog.sightings import write_sightings
 from distfile_mirror.model.misses import MissReason
@@ -39,11 +39,12 @@ def use(**given):
 def test_home_says_what_to_do_and_then_what_there_is(client):
     assert "Nothing has been fetched yet" in text(client.get("/"))
     files.present("https://example.org/a")
-    files.failed("https://example.org/b", message="404 Not Found")
+    failed = files.failed("https://example.org/b", message="404 Not Found")
     files.fetching("https://example.org/c")
     missed()
     page = text(client.get("/"))
-    for part in ("Being fetched", "404 Not Found", "/files/2/retry", "wanted-1.0.tar.gz", "<svg", "Stored, by day"):
+    retry = f"/files/{failed.pk}/retry"
+    for part in ("Being fetched", "404 Not Found", retry, "wanted-1.0.tar.gz", "<svg", "Stored, by day"):
         assert part in page
     assert client.get("/?q=foo")["Location"] == "/files?q=foo"
 
@@ -98,29 +99,30 @@ def test_dismissed_and_put_back(client):
 
 def test_projects_and_reports(client):
     file = files.present("https://example.org/a", licence="MIT")
-    files.present("https://example.org/b")
+    other = f"/files/{files.present('https://example.org/b').pk}"
     at = timezone.now().timestamp()
     write_sightings(Sightings([(Artifact(ArtifactKind.FILE, file.pk), "website", Seen(1, at, at))], []))
     assert "firmware" in text(client.get("/projects"))
     assert "called like that" in text(client.get("/projects?q=nothing"))
-    page = text(client.get("/projects/1"))
+    page = text(client.get(f"/projects/{Project.objects.get().pk}"))
     for part in ("MIT", "unknown", "artifacts.csv", "sbom.cdx.json", "never", "now"):
         assert part in page
-    assert "/files/2" in text(client.get("/projects/unknown-licences"))
+    assert other in text(client.get("/projects/unknown-licences"))
     File.objects.update(created_at=timezone.now() - timedelta(days=10))
-    assert "/files/2" in text(client.get("/projects/unused?days=5"))
-    assert "/files/2" not in text(client.get("/projects/unused?days=50"))
+    assert other in text(client.get("/projects/unused?days=5"))
+    assert other not in text(client.get("/projects/unused?days=50"))
     assert text(client.get("/projects/unused?days=x&kind=image"))
     assert "Declare its use" in text(client.get("/projects/undeclared"))
-    assert client.get("/projects/99").status_code == 404
+    assert client.get("/projects/999999").status_code == 404
 
 
 def test_exports(client):
     files.present("https://example.org/a", licence="MIT")
-    answer = client.get("/projects/1/artifacts.csv")
+    project = f"/projects/{Project.objects.get().pk}"
+    answer = client.get(f"{project}/artifacts.csv")
     assert answer["Content-Type"].startswith("text/csv")
     assert b"https://example.org/a" in b"".join(answer.streaming_content)
-    assert client.get("/projects/1/sbom.cdx.json").json()["bomFormat"] == "CycloneDX"
+    assert client.get(f"{project}/sbom.cdx.json").json()["bomFormat"] == "CycloneDX"
     assert b"declared" in b"".join(client.get("/audit.csv").streaming_content)
 
 
@@ -168,7 +170,8 @@ def test_the_theme_is_a_cookie(client):
 def test_hostile_names_are_inert(client):
     missed(f"https://example.org/{HOSTILE}", label=HOSTILE)
     files.declare("https://example.org/a", project=HOSTILE, reason=HOSTILE, actor=HOSTILE)
-    for path in ("/", "/misses", "/projects", "/projects/1", "/projects/unknown-licences", "/audit", "/files"):
+    project = f"/projects/{Project.objects.get().pk}"
+    for path in ("/", "/misses", "/projects", project, "/projects/unknown-licences", "/audit", "/files"):
         assert not re.search(r"<script(?! src=\"/static/)|<img|javascript:", text(client.get(path))), path
 
 
