@@ -37,7 +37,8 @@ def test_the_query_goes_to_the_library_and_wins():
 
 
 @pytest.mark.parametrize(
-    "url", ["", "mirror.sqlite3", "sqlite://host/x", "sqlite:///", "mysql://h/n", "postgresql://h", "postgresql://h:x/n"]
+    "url",
+    ["", "mirror.sqlite3", "sqlite://host/x", "sqlite:///", "mysql://h/n", "postgresql://h", "postgresql://h:x/n"],
 )
 def test_what_is_no_url_is_refused_with_examples(url):
     with pytest.raises(ValueError, match="postgresql://USER:PASSWORD@HOST/NAME"):
