@@ -97,7 +97,7 @@ def test_it_serves(program, tmp_path, authority, upstream):
         cwd=elsewhere,
     ) as mirror:
         mirror.add("https://up.test/a")
-        page = DIRECT.open(f"{mirror.admin}/", timeout=10)
+        page = DIRECT.open(f"{mirror.admin}/files", timeout=10)
         with page:
             content = page.read().decode()
         assert "https://up.test/a" in re.sub("<[^>]*>", "", content)
@@ -106,7 +106,7 @@ def test_it_serves(program, tmp_path, authority, upstream):
                 assert answer.status == 200
                 assert answer.read()
         assert ".css" in content
-        for path in ("/files/declare", "/files/1", "/health", "/metrics", "/api/v1/openapi.json"):
+        for path in ("/", "/files/declare", "/files/1", "/health", "/metrics", "/api/v1/openapi.json"):
             with DIRECT.open(mirror.admin + path, timeout=10) as answer:
                 assert answer.status == 200
         got = subprocess.run(

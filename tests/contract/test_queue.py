@@ -218,3 +218,11 @@ def _broken_connection():
     finally:
         other.close()
     yield
+
+
+def test_a_lease_that_ran_out_is_left_to_its_owner_where_nobody_is_to_be_taken_over():
+    lost, fresh = declare(2)
+    assert claim(limit=1, lease=timedelta(0)) == [lost]
+    assert [found.row_id for found in queue.claim("two", limit=9, lease=LEASE, take_over=False)] == [fresh]
+    queue.record("one", [fetched(lost)])
+    assert row(lost).state == "present"

@@ -24,8 +24,15 @@ from distfile_mirror.model.states import State, check_moves
 Outcome = FetchedImage | Failed | Released
 
 
-def claim(owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str] = ()) -> list[ImageClaim]:
-    """Claim up to ``limit`` rows that are due, longest due first, for ``owner``.
+def claim(
+    owner: str,
+    *,
+    limit: int,
+    lease: timedelta,
+    excluded_hosts: Collection[str] = (),
+    take_over: bool = True,
+) -> list[ImageClaim]:
+    """Claim up to ``limit`` rows that are due, longest due first, for ``owner``; see claim_rows.
 
     ``excluded_hosts`` are names of registries. Raises UnavailableError.
     """
@@ -34,7 +41,9 @@ def claim(owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collectio
     columns = ("repository_id", "digest", "platforms", "with_referrers", "attempts")
     with available(), transaction.atomic():
         rows = Image.objects.exclude(repository__in=excluded.values("pk")) if excluded_hosts else Image.objects.all()
-        claimed = leases.claim_rows(rows, owner, limit=limit, lease=lease, columns=columns, wants_more=False)
+        claimed = leases.claim_rows(
+            rows, owner, limit=limit, lease=lease, columns=columns, take_over=take_over, wants_more=False
+        )
         names = _repository_names(repository_id for _row_id, repository_id, *_facts in claimed)
     return [ImageClaim(row_id, *names[repository_id], *facts) for row_id, repository_id, *facts in claimed]
 

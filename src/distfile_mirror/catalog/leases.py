@@ -65,13 +65,22 @@ Applied = tuple[Row, Changes, Event | None]
 
 
 def claim_rows(
-    rows: QuerySet[Artifact], owner: str, *, limit: int, lease: timedelta, columns: Sequence[str], **reset: Any
+    rows: QuerySet[Artifact],
+    owner: str,
+    *,
+    limit: int,
+    lease: timedelta,
+    columns: Sequence[str],
+    take_over: bool,
+    **reset: Any,
 ) -> list[tuple[Any, ...]]:
     """Claim up to ``limit`` of ``rows`` that are due, longest due first; return their primary keys and ``columns``.
 
-    ``reset`` is written to them as well. To be called in a transaction.
+    ``take_over``: also those whose owner's lease has run out. ``reset`` is written to them as well. To be called in a transaction.
     """
     now = timezone.now()
+    if not take_over:
+        rows = rows.filter(state=State.PENDING)
     due = _locked_by_nobody(rows.filter(due_at__lte=now).order_by("due_at"))
     found = list(due.values_list("state", "pk", *columns)[:limit])
     for state, *_facts in found:

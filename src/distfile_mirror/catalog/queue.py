@@ -66,12 +66,23 @@ class Fetched:
 Outcome = Fetched | Failed | Released
 
 
-def claim(owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str] = ()) -> list[Claim]:
-    """Claim up to ``limit`` rows that are due, longest due first, for ``owner``. Raises UnavailableError."""
+def claim(
+    owner: str,
+    *,
+    limit: int,
+    lease: timedelta,
+    excluded_hosts: Collection[str] = (),
+    take_over: bool = True,
+) -> list[Claim]:
+    """Claim up to ``limit`` rows that are due, longest due first, for ``owner``; see claim_rows.
+
+    Raises:
+        UnavailableError: if the database does not answer.
+    """
     columns = ("uri", "host", "expected", "fallback_uris", "attempts")
     with available(), transaction.atomic():
         rows = File.objects.exclude(host__in=excluded_hosts)
-        claimed = leases.claim_rows(rows, owner, limit=limit, lease=lease, columns=columns)
+        claimed = leases.claim_rows(rows, owner, limit=limit, lease=lease, columns=columns, take_over=take_over)
     return [Claim(*facts) for facts in claimed]
 
 

@@ -1,6 +1,7 @@
 """All calls of a downloader to the catalog, in one thread of their own: one connection, one writer, no waiting loop."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -25,6 +26,7 @@ class CatalogThread:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, "catalog")
         self._pause = 0.0
+        self._back_at = float("-inf")
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,12 +49,17 @@ class CatalogThread:
         if self._pause:
             log.info("the catalog is back")
             self._pause = 0.0
+            self._back_at = time.monotonic()
         return result
 
     @property
     def pause(self) -> float:
         """Seconds to wait before calling again: 0 while the database answers, longer with each failed call."""
         return self._pause
+
+    def has_answered_for(self, seconds: float) -> bool:
+        """Tell whether the database has not been away for so long, as far as this process knows."""
+        return not self._pause and time.monotonic() - self._back_at >= seconds
 
     async def patiently(self, function: Callable[[], T], stop: asyncio.Event) -> T | None:
         """Call ``function`` until the database answers; return None if ``stop`` is set before."""

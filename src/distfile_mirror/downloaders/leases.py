@@ -13,6 +13,7 @@ class Leases:
     """Remembers of each claimed row when its lease was renewed, and what progress was reported."""
 
     def __init__(self, lease: float) -> None:
+        self._lease = lease
         self._renew_after = lease / _RENEWALS
         self._reported: dict[int, tuple[float, Progress]] = {}
 
@@ -29,6 +30,15 @@ class Leases:
     def finished(self, row_id: int) -> None:
         """The row's lease is of no interest any more."""
         self._reported.pop(row_id, None)
+
+    def has_lost(self, row_id: int, now: float) -> bool:
+        """Tell whether another may have the row at ``now``, because its lease could not be renewed in time."""
+        known = self._reported.get(row_id)
+        return known is not None and now - known[0] >= self._lease
+
+    def lost(self, now: float) -> list[int]:
+        """Return the rows that others may have at ``now``."""
+        return [row_id for row_id in self._reported if self.has_lost(row_id, now)]
 
     def due(self, active: Mapping[int, Meter], now: float) -> dict[int, Progress]:
         """Return what to report at ``now``: what has moved, and what was not renewed for a third of the lease."""

@@ -34,8 +34,10 @@ log = structlog.get_logger()
 class Queue(Protocol[C, F_contra]):
     """What the loop needs of a queue in the catalog; the modules catalog.queue and catalog.image_queue are such."""
 
-    def claim(self, owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str]) -> list[C]:
-        """Claim rows that are due. Raises UnavailableError."""
+    def claim(
+        self, owner: str, *, limit: int, lease: timedelta, excluded_hosts: Collection[str], take_over: bool
+    ) -> list[C]:
+        """Claim rows that are due; ``take_over``: also those whose lease has run out. Raises UnavailableError."""
 
     def report(self, owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
         """Write progress and renew leases. Raises UnavailableError."""
@@ -73,6 +75,7 @@ class DownloadLoop(Generic[C, F]):
         self._most_tasks = 2 * settings.concurrency
         self._transferring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._task_of: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._recorder: Recorder[F] = Recorder(catalog, partial(queue.record, owner), self._wake.set)
         self._claim_after = 0.0
@@ -126,7 +129,16 @@ class DownloadLoop(Generic[C, F]):
         again = now >= self._claim_after or bool(self._excluded_when_dry - excluded) or is_idle
         if not room or not again:
             return None
-        call = partial(self._queue.claim, self._owner, limit=room, lease=self._lease, excluded_hosts=excluded)
+        # After an outage all have the time of a lease to come back and record what they did meanwhile.
+        take_over = self._catalog.has_answered_for(self._settings.lease)
+        call = partial(
+            self._queue.claim,
+            self._owner,
+            limit=room,
+            lease=self._lease,
+            excluded_hosts=excluded,
+            take_over=take_over,
+        )
         try:
             claims = await self._catalog.call(call)
         except UnavailableError:
@@ -149,10 +161,15 @@ class DownloadLoop(Generic[C, F]):
 
     def _start_waiting(self) -> None:
         while len(self._tasks) < self._most_tasks and (claim := self._backlog.start_next()):
+            if self._leases.has_lost(claim.row_id, self._now()):
+                self._backlog.finish(claim.host)
+                self._finish(claim, Released(claim.row_id))
+                continue
             self._meters[claim.row_id] = Meter(on_transferred=partial(self._transferred, claim))
             self._transferring.add(claim.row_id)
             task = self._group.create_task(self._run_one(claim))
             self._tasks.add(task)
+            self._task_of[claim.row_id] = task
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -169,7 +186,7 @@ class DownloadLoop(Generic[C, F]):
             outcome = Released(claim.row_id)
         except Exception as error:  # noqa: BLE001 - it is logged and recorded: one bad row must not end the loop
             outcome = self._failed(claim, error)
-        del self._meters[claim.row_id]
+        del self._meters[claim.row_id], self._task_of[claim.row_id]
         self._transferred(claim)
         self._finish(claim, outcome)
 
@@ -215,11 +232,19 @@ class DownloadLoop(Generic[C, F]):
             try:
                 await self._catalog.call(partial(self._queue.report, self._owner, progress, lease=self._lease))
             except UnavailableError:
+                self._let_go_of_lost()
                 await asyncio.sleep(self._catalog.pause)
             except Exception:
                 log.exception("progress could not be reported")
             else:
                 self._leases.renewed(progress, now)
+
+    def _let_go_of_lost(self) -> None:
+        """Stop what another downloader may have begun anew: nothing is to be fetched twice."""
+        for row_id in self._leases.lost(self._now()):
+            if task := self._task_of.get(row_id):
+                log.warning("a lease could not be renewed; the download is stopped", row_id=row_id)
+                task.cancel()
 
     async def _wind_down(self) -> None:
         """Give back what has not begun, let the rest finish for a while, then give that back too."""

@@ -35,9 +35,11 @@ class FakeQueue:
         self.outcomes = {}
         self.reports = []
         self.batches = []
+        self.take_overs = []
         self.away = threading.Event()
 
-    def claim(self, owner, *, limit, lease, excluded_hosts=()):
+    def claim(self, owner, *, limit, lease, excluded_hosts=(), take_over=True):
+        self.take_overs.append(take_over)
         self._check()
         found = [row for row in self.rows if row.host not in excluded_hosts][:limit]
         self.rows = [row for row in self.rows if row not in found]
@@ -223,3 +225,50 @@ def test_a_full_store_pauses_everything():
     summary = asyncio.run(run(queue, fetch))
     assert len(calls) == 2
     assert summary.released == len(queue.outcomes) == 50 - len(queue.rows)
+
+
+def test_what_others_may_have_begun_anew_is_let_go():
+    async def scenario():
+        queue = FakeQueue([Row(number) for number in range(3)])  # the third one waits for its host
+        stopped = []
+
+        async def fetch(row, meter):
+            queue.away.set()
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                stopped.append(row.row_id)
+                raise
+
+        stop = asyncio.Event()
+        running = asyncio.create_task(run(queue, fetch, watch=True, stop=stop))
+        while len(stopped) < 2:
+            await asyncio.sleep(0.01)
+        stop.set()
+        queue.away.clear()
+        return queue, await asyncio.wait_for(running, 10)
+
+    queue, summary = asyncio.run(scenario())
+    assert summary == Summary(released=3)
+    assert all(isinstance(outcome, Released) for outcome in queue.outcomes.values())
+
+
+def test_after_an_outage_nobody_is_taken_over_for_the_time_of_a_lease():
+    async def scenario():
+        queue = FakeQueue([])
+        stop = asyncio.Event()
+        running = asyncio.create_task(run(queue, at_once, watch=True, stop=stop))
+        await asyncio.sleep(0.1)
+        assert all(queue.take_overs)
+        queue.away.set()
+        await asyncio.sleep(0.1)
+        queue.away.clear()
+        queue.take_overs.clear()
+        await asyncio.sleep(1)
+        stop.set()
+        await running
+        return queue.take_overs
+
+    take_overs = asyncio.run(scenario())
+    assert not take_overs[0]
+    assert take_overs[-1]
