@@ -76,7 +76,8 @@ def claim_rows(
 ) -> list[tuple[Any, ...]]:
     """Claim up to ``limit`` of ``rows`` that are due, longest due first; return their primary keys and ``columns``.
 
-    ``take_over``: also those whose owner's lease has run out. ``reset`` is written to them as well. To be called in a transaction.
+    ``take_over``: also those whose owner's lease has run out. ``reset`` is written to them as well.
+    To be called in a transaction.
     """
     now = timezone.now()
     if not take_over:

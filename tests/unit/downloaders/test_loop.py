@@ -231,6 +231,7 @@ def test_what_others_may_have_begun_anew_is_let_go():
     async def scenario():
         queue = FakeQueue([Row(number) for number in range(3)])  # the third one waits for its host
         stopped = []
+        both = asyncio.Event()
 
         async def fetch(row, meter):
             queue.away.set()
@@ -238,12 +239,13 @@ def test_what_others_may_have_begun_anew_is_let_go():
                 await asyncio.sleep(30)
             except asyncio.CancelledError:
                 stopped.append(row.row_id)
+                if len(stopped) == 2:
+                    both.set()
                 raise
 
         stop = asyncio.Event()
         running = asyncio.create_task(run(queue, fetch, watch=True, stop=stop))
-        while len(stopped) < 2:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(both.wait(), 10)
         stop.set()
         queue.away.clear()
         return queue, await asyncio.wait_for(running, 10)
