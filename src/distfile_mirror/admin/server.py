@@ -61,20 +61,20 @@ def with_static_files(application: "WSGIApplication") -> "WSGIApplication":
     return application_with_files
 
 
-def serve(application: "WSGIApplication", listener: socket.socket, *, threads: int, stop_grace: float) -> None:
-    """Serve ``application`` on the listening socket ``listener`` until SIGTERM or SIGINT.
+def serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Let ``server`` serve on the listening socket ``listener`` until SIGTERM or SIGINT, or its ``should_exit``.
 
-    ``threads``: requests at a time. ``stop_grace``: seconds that requests under way get to finish.
-    Returns when everything is closed. Signals are only heard in the main thread; elsewhere use
-    ``make_server`` and set its ``should_exit``.
+    Returns when everything is closed. Signals are only heard in the main thread.
     """
-    server = make_server(application, threads=threads, stop_grace=stop_grace)
     with _signals_end_here():
         server.run(sockets=[listener])
 
 
 def make_server(application: "WSGIApplication", *, threads: int, stop_grace: float) -> uvicorn.Server:
-    """Return a server that is not running yet; arguments as for ``serve``."""
+    """Return a server that is not running yet.
+
+    ``threads``: requests at a time. ``stop_grace``: seconds that requests under way get to finish.
+    """
     # The cast: both sides have types of their own for WSGI.
     return uvicorn.Server(
         uvicorn.Config(

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,11 @@ def register(app: typer.Typer) -> None:
 
 def configured(file: Path | None, **flags: Any) -> "Config":
     """Load the configuration and set logging up; exits with status 2 and every mistake."""
+    return rereadable(file, **flags)[0]
+
+
+def rereadable(file: Path | None, **flags: Any) -> "tuple[Config, Callable[[], Config]]":
+    """Load the configuration as ``configured`` does; return it, and what reads it anew or raises ConfigurationError."""
     from distfile_mirror.config import ConfigurationError, load_config
     from distfile_mirror.wiring.logs import configure_logging
 
@@ -85,7 +91,7 @@ def configured(file: Path | None, **flags: Any) -> "Config":
         typer.echo(f"distfile-mirror: {error}", err=True)
         raise typer.Exit(2) from None
     configure_logging(config)
-    return config
+    return config, lambda: load_config(flags, file)
 
 
 def serve(
@@ -103,7 +109,7 @@ def serve(
     """Run everything on this machine: proxy, admin and downloaders, with SQLite and a folder."""
     from distfile_mirror.wiring import processes
 
-    config = configured(
+    config, reread = rereadable(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
@@ -115,7 +121,7 @@ def serve(
         connect_to=connect_to,
         upstream_ca=upstream_ca,
     )
-    processes.serve(config, announce)
+    processes.serve(config, announce, reread)
 
 
 def web_proxy(
@@ -130,7 +136,7 @@ def web_proxy(
     """Serve builds: the HTTP proxy."""
     from distfile_mirror.wiring import processes
 
-    config = configured(
+    config, reread = rereadable(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
@@ -139,7 +145,7 @@ def web_proxy(
         workers=workers,
     )
     if worker is None:
-        processes.web_proxy(config)
+        processes.web_proxy(config, reread)
     else:
         processes.proxy_worker(config, worker)
 
@@ -155,10 +161,10 @@ def web_admin(
     """Serve people: the web UI and the REST API."""
     from distfile_mirror.wiring import processes
 
-    config = configured(
+    config, reread = rereadable(
         config_file, data_dir=data_dir, database_url=database_url, ca_dir=ca_dir, admin_listen=admin_listen
     )
-    processes.web_admin(config, inherited)
+    processes.web_admin(config, inherited, reread)
 
 
 def cron_download_files(
@@ -173,7 +179,7 @@ def cron_download_files(
     """Download declared files: what is due now, for cron, or with --watch whatever comes."""
     from distfile_mirror.wiring import processes
 
-    config = configured(
+    config, reread = rereadable(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
@@ -181,7 +187,7 @@ def cron_download_files(
         connect_to=connect_to,
         upstream_ca=upstream_ca,
     )
-    _tell(processes.download_files(config, watch=watch), watch=watch)
+    _tell(processes.download_files(config, watch=watch, reread=reread), watch=watch)
 
 
 def cron_download_containers(
@@ -196,7 +202,7 @@ def cron_download_containers(
     """Download declared container images: what is due now, for cron, or with --watch whatever comes."""
     from distfile_mirror.wiring import processes
 
-    config = configured(
+    config, reread = rereadable(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
@@ -204,7 +210,7 @@ def cron_download_containers(
         connect_to=connect_to,
         upstream_ca=upstream_ca,
     )
-    _tell(processes.download_containers(config, watch=watch), watch=watch)
+    _tell(processes.download_containers(config, watch=watch, reread=reread), watch=watch)
 
 
 def migrate(

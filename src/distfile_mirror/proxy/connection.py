@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 RECEIVE_BYTES = 16_384
 LINGER_SECONDS = 2.0
+# A worker that stops waits so long for requests on connections that it had promised to keep.
+QUIET_SECONDS = 2.0
 LINGER_BYTES = 262_144
 TLS_HANDSHAKE_RECORD = 0x16
 
@@ -55,7 +57,7 @@ class Connection:
         self._opening = b""
         self._out: bytes | memoryview = b""
         self._body: Body | None = None
-        self._busy = self._paused = self._writing = self._warming = self._closing = False
+        self._busy = self._paused = self._writing = self._warming = False
         self._keep_alive = True
         self._label = ""
         self._linger = False
@@ -65,6 +67,8 @@ class Connection:
         self._next_limit = Count.LIMIT_IDLE_TIME
         self._limit: Count | None = None
         self._set_deadline(Count.LIMIT_HEAD_TIME)
+        if worker.closing:
+            self.finish()
         worker.loop.add_reader(self.fd, self.on_readable)
 
     @property
@@ -109,10 +113,14 @@ class Connection:
         self.close()
 
     def finish(self) -> None:
-        """Close when what is under way is answered; at once if nothing is."""
-        self._closing = True
+        """Answer what is under way, and what the client may be sending now, and close.
+
+        A client that was promised another request on this connection finds it open for QUIET_SECONDS, and
+        is told of the end with the answer (RFC 9112, 9.6).
+        """
         if self.idle:
-            self.close()
+            self._limit = None  # nobody has exceeded anything
+            self.deadline = min(self.deadline, self._worker.now + QUIET_SECONDS)
 
     def close(self) -> None:
         """Close now, whatever is under way."""
@@ -248,7 +256,7 @@ class Connection:
             self._resume_reading()
 
     def _answer(self, request: Request) -> None:
-        self._keep_alive = request.keep_alive and not self._closing
+        self._keep_alive = request.keep_alive and not self._worker.closing
         self._linger = request.has_body
         if b"proxy-authorization" in request.headers:
             self._label = label_of(request.headers[b"proxy-authorization"])
@@ -377,10 +385,12 @@ class Connection:
     def _answered(self) -> None:
         self._busy = False
         self._stop_writing()
-        if not self._keep_alive or (self._closing and not self._queue):
+        if not self._keep_alive:
             self._end()
-        else:
-            self._set_deadline(self._next_limit)
+            return
+        self._set_deadline(self._next_limit)
+        if self._worker.closing:
+            self.finish()
 
     def _end(self) -> None:
         """Close; where the client may still be sending, only our end first, so that it can read the answer."""

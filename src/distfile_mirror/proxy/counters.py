@@ -84,7 +84,10 @@ _SUFFIX = ".counters"
 def open_counters(folder: Path, worker: int) -> memoryview:
     """Map the numbers of ``worker``, all zero, under ``folder``; index them by Count."""
     folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / f"{worker}{_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    path = folder / f"{worker}{_SUFFIX}"
+    # A worker that this one replaces may still be counting, in a file that nobody reads any more.
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(fd, _SIZE)
         return memoryview(mmap.mmap(fd, _SIZE)).cast("Q")

@@ -14,6 +14,7 @@ from email.utils import formatdate
 import structlog
 
 from distfile_mirror.errors import MirrorError
+from distfile_mirror.proxy.arrivals import HANDSHAKE_SECONDS, let_no_more_in
 from distfile_mirror.proxy.bodies import Body, ChunkPool, ColdError
 from distfile_mirror.proxy.connection import RECEIVE_BYTES, Connection
 from distfile_mirror.proxy.counters import Count
@@ -92,6 +93,7 @@ class Worker:
         }
         self.now = loop.time()
         self.date_lines = b""
+        self.closing = False
         self._executor = executor
         self._revision = revision
         self._connections: set[Connection] = set()
@@ -157,19 +159,21 @@ class Worker:
             problem = error
         self.loop.call_soon_threadsafe(then, problem)
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept who waits, so many at a time; return whether more may be waiting."""
         assert self._listener is not None  # noqa: S101 - set before it is watched
         for _ in range(ACCEPTS_A_TURN):
             try:
                 sock, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionError):
-                return
+                return False
             except OSError as error:  # out of descriptors: the loop would spin
                 log.error("cannot accept connections", reason=str(error))  # noqa: TRY400 - it says all
                 self.loop.remove_reader(self._listener.fileno())
                 self.loop.call_later(TICK_SECONDS, self._accept_again)
-                return
+                return False
             self._admit(sock, address[0])
+        return True
 
     def _accept_again(self) -> None:
         if self._listener is not None and self._listener.fileno() >= 0:
@@ -235,11 +239,15 @@ class Worker:
             self.lookups.set_revision(revision)
 
     async def _drain(self, listener: socket.socket, grace: float) -> None:
-        self._accept()  # who has connected already is not turned away
-        self.loop.remove_reader(listener.fileno())
-        listener.close()
+        let_no_more_in(listener)
+        self.closing = True
         for connection in list(self._connections):
             connection.finish()
+        await asyncio.sleep(HANDSHAKE_SECONDS)
+        while self._accept():  # who has connected by now is not turned away
+            pass
+        self.loop.remove_reader(listener.fileno())
+        listener.close()
         self._all_closed.clear()
         if self._connections:
             with suppress(TimeoutError):

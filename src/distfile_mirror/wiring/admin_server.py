@@ -9,11 +9,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from distfile_mirror.admin.server import make_application, serve
+from distfile_mirror.admin.server import make_application, make_server, serve
 from distfile_mirror.admin.settings import AdminContext
 from distfile_mirror.admin.sign_in import HEADER, OIDC, OpenIdProvider, SignIn, TrustedHeader
 from distfile_mirror.catalog import database
 from distfile_mirror.config import NO_SIGN_IN, Config
+from distfile_mirror.supervisor import tell_ready
+from distfile_mirror.wiring.hangups import Hangups, Reread
 from distfile_mirror.wiring.registries import resolve_tag
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_blob_store
@@ -21,7 +23,7 @@ from distfile_mirror.wiring.storage import open_blob_store
 SECRET_KEY_BYTES = 48
 
 
-def run(config: Config, inherited: int | None) -> None:
+def run(config: Config, inherited: int | None, reread: Reread) -> None:
     """Serve until SIGTERM or SIGINT, on the descriptor ``inherited`` if given. Raises MirrorError, OSError."""
     store = open_blob_store(config)
     context = AdminContext(
@@ -43,7 +45,16 @@ def run(config: Config, inherited: int | None) -> None:
     listener = (
         socket.socket(fileno=inherited) if inherited is not None else listen(config.admin_listen, reuse_port=False)
     )
-    serve(application, listener, threads=config.admin_threads, stop_grace=config.stop_grace)
+    server = make_server(application, threads=config.admin_threads, stop_grace=config.stop_grace)
+    hangups = Hangups(reread, lambda: setattr(server, "should_exit", True))
+    hangups.listen()
+    # The server closes what it listens on. Who comes until the next run is up waits at this one.
+    kept = os.dup(listener.fileno())
+    tell_ready()
+    serve(server, listener)
+    os.set_inheritable(kept, True)
+    hangups.begin_anew_if_heard("--inherited", str(kept))
+    os.close(kept)
 
 
 def _sign_in(config: Config) -> SignIn:

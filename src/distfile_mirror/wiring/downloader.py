@@ -9,11 +9,13 @@ from distfile_mirror.config import Config
 from distfile_mirror.downloaders.files import run_file_downloader
 from distfile_mirror.downloaders.images import run_image_downloader
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.supervisor import tell_ready
+from distfile_mirror.wiring.hangups import Hangups, Reread
 from distfile_mirror.wiring.storage import open_blob_store
 from distfile_mirror.wiring.upstreams import registry_settings, upstream_settings
 
 
-def run_files(config: Config, *, watch: bool) -> Summary:
+def run_files(config: Config, *, watch: bool, reread: Reread) -> Summary:
     """Download files that are due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
     return _run(
         lambda stop: run_file_downloader(
@@ -23,11 +25,12 @@ def run_files(config: Config, *, watch: bool) -> Summary:
             run_dir=config.run_dir,
             watch=watch,
             stop=stop,
-        )
+        ),
+        reread,
     )
 
 
-def run_images(config: Config, *, watch: bool) -> Summary:
+def run_images(config: Config, *, watch: bool, reread: Reread) -> Summary:
     """Download images that are due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
     return _run(
         lambda stop: run_image_downloader(
@@ -38,21 +41,31 @@ def run_images(config: Config, *, watch: bool) -> Summary:
             run_dir=config.run_dir,
             watch=watch,
             stop=stop,
-        )
+        ),
+        reread,
     )
 
 
-def _run(download: Callable[[asyncio.Event], Coroutine[None, None, Summary]]) -> Summary:
+Download = Callable[[asyncio.Event], Coroutine[None, None, Summary]]
+
+
+def _run(download: Download, reread: Reread) -> Summary:
     # What is imported stays for ever: the collector need not look at it again and again.
     gc.freeze()
-    return asyncio.run(_until_stopped(download))
+    summary, hangups = asyncio.run(_until_stopped(download, reread))
+    hangups.begin_anew_if_heard()
+    return summary
 
 
-async def _until_stopped(download: Callable[[asyncio.Event], Coroutine[None, None, Summary]]) -> Summary:
+async def _until_stopped(download: Download, reread: Reread) -> tuple[Summary, Hangups]:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await download(stop)
+        loop.add_signal_handler(number, stop.set)
+    hangups = Hangups(reread, lambda: loop.call_soon_threadsafe(stop.set))
+    hangups.listen()
+    tell_ready()
+    return await download(stop), hangups
 
 
 def _loop_settings(config: Config) -> LoopSettings:

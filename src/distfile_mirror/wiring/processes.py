@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 
+import structlog
+
 from distfile_mirror import supervisor
 from distfile_mirror.authority.root import create_authority, has_authority, load_authority
 from distfile_mirror.catalog import database
 from distfile_mirror.config import Config, ConfigurationError, to_environment
 from distfile_mirror.proxy.counters import remove_counters
 from distfile_mirror.supervisor import Child
+from distfile_mirror.wiring.hangups import Reread, is_on_terminal
 from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors
 from distfile_mirror.wiring.sockets import address_of, listening, reserved
 from distfile_mirror.wiring.storage import ca_passphrase, make_data_dir, open_authority
 
 WORKER_COMMAND = "web-proxy"
+
+log = structlog.get_logger()
 
 
 def migrate(config: Config) -> None:
@@ -43,8 +48,10 @@ def grants(config: Config) -> str:
     return "\n".join(statements())
 
 
-def serve(config: Config, announce: Callable[[Config], None]) -> None:
+def serve(config: Config, announce: Callable[[Config], None], reread: Reread) -> None:
     """Run everything until SIGTERM or SIGINT; ``announce`` is told the settled configuration when all is up.
+
+    At SIGHUP the configuration is read anew by ``reread``, and every process replaced.
 
     Raises:
         MirrorError: saying what is in the way.
@@ -59,23 +66,37 @@ def serve(config: Config, announce: Callable[[Config], None]) -> None:
             update={"proxy_listen": proxy_listen, "admin_listen": address_of(admin_socket, config.admin_listen)}
         )
         admin = admin_socket.fileno()
-        children = [
-            *_proxy_children(config),
-            _child("web-admin", config, "web-admin", "--inherited", str(admin), inherited=(admin,)),
-            _child("cron-download-files", config, "cron-download-files", "--watch"),
-            _child("cron-download-containers", config, "cron-download-containers", "--watch"),
-        ]
-        supervisor.supervise(children, stop_grace=config.stop_grace, started=lambda: announce(config))
+        remove_counters(config.run_dir / "proxy")
+        supervisor.supervise(
+            _children(config, admin),
+            stop_grace=config.stop_grace,
+            started=lambda: announce(config),
+            reload=None if is_on_terminal() else lambda: _children(_reread(reread, config), admin),
+        )
 
 
-def web_proxy(config: Config) -> None:
-    """Run the workers of the proxy until SIGTERM or SIGINT. Raises MirrorError."""
+def _children(config: Config, admin: int) -> list[Child]:
+    return [
+        *_proxy_children(config),
+        _child("web-admin", config, "web-admin", "--inherited", str(admin), inherited=(admin,)),
+        _child("cron-download-files", config, "cron-download-files", "--watch"),
+        _child("cron-download-containers", config, "cron-download-containers", "--watch"),
+    ]
+
+
+def web_proxy(config: Config, reread: Reread) -> None:
+    """Run the workers of the proxy until SIGTERM or SIGINT; at SIGHUP as ``serve``. Raises MirrorError."""
     open_authority(config)  # says what is missing, once, before any worker starts
     database.configure(config.effective_database_url)
     database.check_schema()
     with reserved(config.proxy_listen) as address:
         config = config.model_copy(update={"proxy_listen": address})
-        supervisor.supervise(_proxy_children(config), stop_grace=config.stop_grace)
+        remove_counters(config.run_dir / "proxy")
+        supervisor.supervise(
+            _proxy_children(config),
+            stop_grace=config.stop_grace,
+            reload=None if is_on_terminal() else lambda: _proxy_children(_reread(reread, config)),
+        )
 
 
 def proxy_worker(config: Config, number: int) -> None:
@@ -88,28 +109,28 @@ def proxy_worker(config: Config, number: int) -> None:
     process.run(config, number)
 
 
-def web_admin(config: Config, inherited: int | None) -> None:
+def web_admin(config: Config, inherited: int | None, reread: Reread) -> None:
     """Serve the admin. Raises MirrorError, OSError."""
     supervisor.end_with_supervisor()
     from distfile_mirror.wiring import admin_server as process
 
-    process.run(config, inherited)
+    process.run(config, inherited, reread)
 
 
-def download_files(config: Config, *, watch: bool) -> dict[str, int]:
+def download_files(config: Config, *, watch: bool, reread: Reread) -> dict[str, int]:
     """Download files; return how many ended how. Raises MirrorError, OSError."""
     _prepare_downloader(config)
     from distfile_mirror.wiring import downloader as process
 
-    return asdict(process.run_files(config, watch=watch))
+    return asdict(process.run_files(config, watch=watch, reread=reread))
 
 
-def download_containers(config: Config, *, watch: bool) -> dict[str, int]:
+def download_containers(config: Config, *, watch: bool, reread: Reread) -> dict[str, int]:
     """Download container images; return how many ended how. Raises MirrorError, OSError."""
     _prepare_downloader(config)
     from distfile_mirror.wiring import downloader as process
 
-    return asdict(process.run_images(config, watch=watch))
+    return asdict(process.run_images(config, watch=watch, reread=reread))
 
 
 def _prepare_downloader(config: Config) -> None:
@@ -129,11 +150,21 @@ def _prepare(config: Config) -> None:
 
 
 def _proxy_children(config: Config) -> list[Child]:
-    remove_counters(config.run_dir / "proxy")
     return [
         _child(f"web-proxy {number}", config, WORKER_COMMAND, "--worker", str(number))
         for number in range(config.workers)
     ]
+
+
+def _reread(reread: Reread, running: Config) -> Config:
+    """Return the configuration as it is now, but for what a running process cannot change."""
+    config = reread()
+    kept = {name: getattr(running, name) for name in ("data_dir", "proxy_listen", "admin_listen")}
+    for name, value in kept.items():
+        given = getattr(config, name)
+        if given != value and getattr(given, "port", None) != 0:  # a free port was settled at the start
+            log.warning("a setting changes at the next start, not before", setting=name)
+    return config.model_copy(update=kept)
 
 
 def _child(name: str, config: Config, *arguments: str, inherited: tuple[int, ...] = ()) -> Child:

@@ -23,6 +23,7 @@ from distfile_mirror.proxy.routes import Channel
 from distfile_mirror.proxy.server import Limits, Worker
 from distfile_mirror.proxy.sightings import SightingsGatherer
 from distfile_mirror.proxy.tls import Certificates
+from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_authority, open_blob_store
 
@@ -47,7 +48,9 @@ async def _run(config: Config, number: int) -> None:
         ThreadPoolExecutor(1, "certificates") as certificates,
     ):
         worker = _worker(config, number, open_blob_store(config), lookups, certificates)
-        await worker.run(listen(config.proxy_listen, reuse_port=True), stop, grace=config.stop_grace)
+        listener = listen(config.proxy_listen, reuse_port=True)
+        tell_ready()
+        await worker.run(listener, stop, grace=config.stop_grace)
 
 
 def _worker(

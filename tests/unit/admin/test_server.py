@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SERVE = """
 import socket, sys, time
-from distfile_mirror.admin.server import make_application, serve
+from distfile_mirror.admin.server import make_application, make_server, serve
 from distfile_mirror.admin.settings import AdminContext
 
 folder = sys.argv[1]
@@ -34,7 +34,7 @@ from distfile_mirror.catalog.database import migrate
 migrate()
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
-serve(application, listener, threads=4, stop_grace=5)
+serve(make_server(application, threads=4, stop_grace=5), listener)
 print("stopped in order", flush=True)
 """
 

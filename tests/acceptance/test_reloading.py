@@ -1,0 +1,231 @@
+"""Restarts and reloads under load: no request is lost that its client did not see refused before it was sent."""
+
+import http.client
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running_components import Component, api, command, get
+from tests.acceptance.running_mirror import RunningMirror
+from tests.upstream_server import UpstreamServer, file
+
+SMALL = b"small\n"
+LARGE = bytes(range(256)) * 4096 * 4  # 4 MiB
+CLIENTS = 8
+
+
+class Client(threading.Thread):
+    """Asks for files until told to stop; a new connection for each request, or one kept as long as it is kept."""
+
+    def __init__(self, ports, number):
+        super().__init__(daemon=True)
+        self._ports = ports
+        self._keeps = number % 2
+        self._large = number % 4 == 3
+        self._enough = threading.Event()
+        self._connection = None
+        self.answers = 0
+        self.refused = 0
+        self.lost = []
+
+    def run(self):
+        while not self._enough.is_set():
+            self.ask(self._ports[self.answers % len(self._ports)])
+
+    def ask(self, port):
+        sent = False
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                self._connection.connect()
+            sent = True
+            self._connection.request("GET", f"http://up.test/{'large' if self._large else 'small'}")
+            answer = self._connection.getresponse()
+            body = answer.read()
+            assert (answer.status, body == (LARGE if self._large else SMALL)) == (200, True)
+            self.answers += 1
+            if not self._keeps or answer.will_close:
+                self.close()
+        except ConnectionRefusedError:
+            assert not sent
+            self.refused += 1
+            self._connection = None
+            time.sleep(0.05)
+        except (OSError, http.client.HTTPException, AssertionError) as error:
+            self.lost.append(repr(error))
+            self.close()
+
+    def close(self):
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def finish(self):
+        self._enough.set()
+        self.join(30)
+        self.close()
+
+
+class Load:
+    """Clients that ask the proxies at ``ports`` all the time."""
+
+    def __init__(self, *ports):
+        self._clients = [Client(ports, number) for number in range(CLIENTS)]
+
+    def __enter__(self):
+        for client in self._clients:
+            client.start()
+        self.wait_for_answers()
+        return self
+
+    def __exit__(self, *_):
+        for client in self._clients:
+            client.finish()
+
+    def wait_for_answers(self, more=20):
+        """Wait until each client has got so many more."""
+        wanted = [client.answers + (more if not client._large else 3) for client in self._clients]
+        until = time.monotonic() + 60
+        while any(client.answers < least for client, least in zip(self._clients, wanted, strict=True)):
+            assert time.monotonic() < until, [(client.answers, client.lost) for client in self._clients]
+            time.sleep(0.02)
+
+    @property
+    def lost(self):
+        return [error for client in self._clients for error in client.lost]
+
+    @property
+    def refused(self):
+        return sum(client.refused for client in self._clients)
+
+
+@pytest.fixture
+def upstream():
+    with UpstreamServer(routes={"/small": file(SMALL), "/large": file(LARGE)}) as server:
+        yield server
+
+
+@pytest.fixture
+def served(tmp_path, upstream):
+    """`serve` with two files."""
+    configuration = tmp_path / "mirror.toml"
+    configuration.write_text('local_user = "first"\n')
+    flags = ["--workers", "2", "--config", str(configuration)]
+    with RunningMirror(tmp_path, upstream={"up.test": upstream.port}, flags=flags) as mirror:
+        mirror.configuration = configuration
+        mirror.add("http://up.test/small", "http://up.test/large")
+        yield mirror
+
+
+def processes_of(mirror):
+    """Return process id -> command line, of the children of `serve`."""
+    return {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in mirror.descendants()}
+
+
+def wait_until_all_are_new(mirror, old):
+    until = time.monotonic() + 60
+    while set(mirror.descendants()) & set(old) or len(mirror.descendants()) < len(old):
+        assert time.monotonic() < until, mirror.log.read_text()
+        time.sleep(0.05)
+
+
+def test_a_reload_loses_no_request(served):
+    with Load(served.proxy_port) as load:
+        for name in ("second", "third"):
+            old = processes_of(served)
+            served.configuration.write_text(f'local_user = "{name}"\n')
+            served.process.send_signal(signal.SIGHUP)
+            wait_until_all_are_new(served, old)
+            load.wait_for_answers()
+    assert load.lost == []
+    assert load.refused == 0
+    declared = served.run("add", "http://up.test/x", "--project", "p", "--reason", "r", "--json")
+    assert '"declared_by": "third"' in declared.stdout.replace('":"', '": "')
+
+
+def test_a_wrong_configuration_changes_nothing(served):
+    old = processes_of(served)
+    served.configuration.write_text('no_such_setting = "x"\n')
+    served.process.send_signal(signal.SIGHUP)
+    until = time.monotonic() + 10
+    while "nothing changed" not in served.log.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert "no_such_setting" in served.log.read_text()
+    assert processes_of(served) == old
+
+
+@pytest.fixture
+def two_proxies(tmp_path, upstream):
+    """Two proxies, one admin, one downloader, each a process of its own."""
+    data = ["--data-dir", tmp_path / "data"]
+    command(tmp_path, "ca", "init", *data)
+    command(tmp_path, "migrate", *data)
+    proxies = []
+    for number in (1, 2):
+        shared = ["--database-url", f"sqlite:///{tmp_path}/data/catalog.sqlite3", "--ca-dir", tmp_path / "data" / "ca"]
+        folder = tmp_path / f"proxy{number}"
+        folder.mkdir()
+        (folder / "blobs").symlink_to(tmp_path / "data" / "blobs")
+        proxy = Component(tmp_path, f"proxy{number}", "web-proxy", "--data-dir", folder, "--workers", "1", *shared)
+        proxies.append(proxy.listen("--proxy-listen"))
+    admin = Component(tmp_path, "admin", "web-admin", *data).listen("--admin-listen")
+    downloads = ["--allow-network", "127.0.0.0/8", "--connect-to", f"up.test::127.0.0.1:{upstream.port}", "--watch"]
+    downloader = Component(tmp_path, "files", "cron-download-files", *data, *downloads)
+    components = [admin, downloader, *proxies]
+    try:
+        for component in components:
+            component.start()
+        for component in (admin, *proxies):
+            component.wait_until_up()
+        for name in ("small", "large"):
+            status, _ = api(admin, "/files", {"uri": f"http://up.test/{name}", "project": "p", "reason": "r"})
+            assert status == 201
+        until = time.monotonic() + 20
+        while any(get(proxies[0], f"http://up.test/{name}")[0] != 200 for name in ("small", "large")):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        yield admin, downloader, proxies
+    finally:
+        for component in components:
+            component.stop()
+
+
+def test_a_rolling_restart_of_proxies_loses_no_request(two_proxies):
+    _admin, _downloader, proxies = two_proxies
+    with Load(*(proxy.port for proxy in proxies)) as load:
+        for _ in range(2):
+            for proxy in proxies:
+                assert proxy.stop() == 0
+                proxy.start().wait_until_up()
+                load.wait_for_answers(5)
+    assert load.lost == []
+
+
+def test_components_that_stand_alone_begin_anew_at_sighup(two_proxies):
+    admin, downloader, proxies = two_proxies
+    for component in (admin, downloader):
+        before = component.process.pid
+        log = component.log.read_text().count("beginning anew")
+        component.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 20
+        while component.log.read_text().count("beginning anew") == log:
+            assert time.monotonic() < until, component.log.read_text()
+            if component is admin:  # nobody is turned away meanwhile
+                socket.create_connection(("127.0.0.1", admin.port), 5).close()
+            time.sleep(0.05)
+        assert component.is_running()
+        assert component.process.pid == before
+    status, _ = api(admin, "/files", {"uri": "http://up.test/small", "project": "q", "reason": "r"})
+    assert status == 200
+    status, declared = api(admin, "/files", {"uri": "http://up.test/small?again", "project": "q", "reason": "r"})
+    assert status == 201, declared
+    until = time.monotonic() + 20
+    while api(admin, f"/files/{declared['id']}")[1]["state"] not in {"present", "failed"}:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert all(proxy.is_running() for proxy in proxies)
