@@ -43,6 +43,10 @@ class UnavailableError(MirrorError):
     """The database or the blob store does not answer now (HTTP 503; try again)."""
 
 
+class DamagedError(MirrorError):
+    """The stored bytes were found damaged and are being had again (HTTP 503; try again in a while)."""
+
+
 class TransientFetchError(MirrorError):
     """The upstream failed in a way that may pass; the download is tried again later.
 

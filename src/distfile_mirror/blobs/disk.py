@@ -1,4 +1,4 @@
-"""Blobs in a folder: ``sha256/ab/abcd…`` read-only, and ``incoming/`` for what is being written.
+"""Blobs in a folder: ``sha256/ab/abcd…`` read-only, ``incoming/`` for what is being written, ``damaged/``.
 
 The order that makes a blob permanent: write, fsync the file, rename it under its digest, fsync
 the folder. For many small ones at once the file system is flushed instead, once for all files and
@@ -13,12 +13,13 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distfile_mirror.blobs.flushing import begin_write_back, can_flush_file_system, flush_file_system
-from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob
+from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob, Pace
 from distfile_mirror.errors import StorageError, StorageFullError
 from distfile_mirror.model.checksums import Hasher
 
@@ -42,6 +43,7 @@ class DiskBlobStore:
         self._root = root
         self._blobs = root / "sha256"
         self._incoming = root / "incoming"
+        self._set_aside = root / "damaged"
 
     def prepare(self) -> None:
         """Create the folders. Raises StorageError."""
@@ -94,20 +96,41 @@ class DiskBlobStore:
     def digests(self, sha256: str, algorithms: Iterable[str]) -> dict[str, str]:
         """See BlobStore.digests."""
         hasher = Hasher(algorithms)
+        for piece in self._pieces(sha256):
+            hasher.update(piece)
+        return hasher.hex_digests()
+
+    def verify(self, sha256: str, pace: Pace | None = None) -> int:
+        """See BlobStore.verify."""
+        hasher = Hasher(())
+        size = 0
+        for piece in self._pieces(sha256):
+            hasher.update(piece)
+            size += len(piece)
+            if pace is not None:
+                pace(len(piece))
+        found = hasher.hex_digests()["sha256"]
+        if found != sha256:
+            raise BlobCorruptError(f"{self._path(sha256)} is corrupt: its bytes have sha256 {found}")
+        return size
+
+    def set_aside(self, sha256: str) -> None:
+        """See BlobStore.set_aside."""
+        path = self._path(sha256)
+        with _storage_errors(path):
+            _make_folder(self._set_aside)
+            path.rename(self._set_aside / f"{sha256}-{time.time_ns()}")
+            _fsync_folder(path.parent)
+
+    def _pieces(self, sha256: str) -> Iterator[memoryview]:
+        """Yield the bytes of a blob; each piece is void when the next one is asked for."""
         buffer = bytearray(CHUNK_BYTES)
         view = memoryview(buffer)
         with self.open(sha256) as blob, _storage_errors(self._path(sha256)):
             position = 0
             while count := os.preadv(blob.fd, [buffer], position):
-                hasher.update(view[:count])
+                yield view[:count]
                 position += count
-        return hasher.hex_digests()
-
-    def verify(self, sha256: str) -> None:
-        """See BlobStore.verify."""
-        found = self.digests(sha256, ())["sha256"]
-        if found != sha256:
-            raise BlobCorruptError(f"{self._path(sha256)} is corrupt: its bytes have sha256 {found}")
 
     def check(self) -> None:
         """See BlobReader.check."""

@@ -1,11 +1,14 @@
 """What the rest of the product knows of a blob store: a few verbs, and nothing of where bytes lie."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
 from distfile_mirror.errors import MirrorError
+
+# Takes the bytes that were read just now, and may wait before more of them are.
+Pace = Callable[[int], None]
 
 
 class BlobMissingError(MirrorError):
@@ -94,8 +97,19 @@ class BlobStore(BlobReader, Protocol):
     def digests(self, sha256: str, algorithms: Iterable[str]) -> dict[str, str]:
         """Read a blob and return algorithm -> hex of its bytes. Raises BlobMissingError, StorageError."""
 
-    def verify(self, sha256: str) -> None:
-        """Read a blob and compare. Raises BlobMissingError, BlobCorruptError, StorageError."""
+    def verify(self, sha256: str, pace: Pace | None = None) -> int:
+        """Read a blob, compare, and return its size in bytes; ``pace`` is called with each piece's size.
+
+        Raises:
+            BlobMissingError, BlobCorruptError, StorageError.
+        """
+
+    def set_aside(self, sha256: str) -> None:
+        """Move the bytes under ``sha256`` out of the way, for somebody to look at; it is missing then.
+
+        Raises:
+            StorageError: also if there are none.
+        """
 
     def remove_abandoned(self) -> int:
         """Remove what dead processes left half-written; return how many. Raises StorageError."""

@@ -8,7 +8,10 @@ from distfile_mirror.model.states import State
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A declared file. ``sha256``, ``size`` (bytes), ``headers`` and ``fetched_at`` (Unix time) only when stored."""
+    """A declared file. ``sha256``, ``size`` (bytes), ``headers`` and ``fetched_at`` (Unix time) only when stored.
+
+    ``is_damaged``: its bytes were found missing or wrong in the store.
+    """
 
     uri: str
     state: State
@@ -20,6 +23,7 @@ class FoundFile:
     total_bytes: int | None = None
     fetched_at: float = 0.0
     row_id: int = 0
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class FoundContent:
 
     A blob is in the blob store under ``sha256``; a manifest has its bytes in ``content``, and no ``sha256``.
     ``permanent``: it will never be another answer. ``image_id``: of a manifest, the image that it is served for.
+    ``is_damaged``: as of a file.
     """
 
     digest: str
@@ -37,6 +42,7 @@ class FoundContent:
     content: bytes | None = None
     permanent: bool = True
     image_id: int = 0
+    is_damaged: bool = False
 
 
 class Why(Enum):

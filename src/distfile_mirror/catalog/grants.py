@@ -19,16 +19,34 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 # Of the catalog. Whatever else there is (people, sessions, tokens) is the admin's alone.
 _SIGHTINGS = {"hit": READ_WRITE, "miss": READ_WRITE, "misssource": READ_WRITE, "traffic": READ_WRITE}
 _OUTCOMES = {"auditevent": ADD, "growth": READ_WRITE, "miss": "SELECT, UPDATE"}
-_PROXY_READS = ("file", "registry", "repository", "image", "manifest", "imagemanifest", "manifestblob", "revision")
+# `verify` is a downloader of files to the database; both downloaders repair.
+_CARE = {"damagedblob": READ_WRITE, "round": READ_WRITE, "revision": READ_WRITE}
+_PROXY_READS = (
+    "file",
+    "registry",
+    "repository",
+    "image",
+    "manifest",
+    "imagemanifest",
+    "manifestblob",
+    "revision",
+    "damagedblob",
+    "round",
+)
 ROLES: Mapping[str, Mapping[str, str]] = {
     "proxy": {**dict.fromkeys(_PROXY_READS, READ), **_SIGHTINGS},
-    "files": {**_OUTCOMES, "file": "SELECT, UPDATE", "revision": READ},
+    "files": {
+        **_OUTCOMES,
+        **_CARE,
+        "file": "SELECT, UPDATE",
+        "upstreamcheck": READ_WRITE,
+        **dict.fromkeys(("image", "imagemanifest", "manifest", "manifestblob", "registry", "repository"), READ),
+    },
     "containers": {
         **_OUTCOMES,
+        **_CARE,
         "image": "SELECT, UPDATE",
-        "registry": READ,
-        "repository": READ,
-        "revision": READ,
+        **dict.fromkeys(("file", "registry", "repository"), READ),
         **dict.fromkeys(("manifest", "imagemanifest", "manifestblob", "storedblob"), READ_WRITE),
     },
 }

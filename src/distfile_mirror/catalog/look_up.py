@@ -1,5 +1,6 @@
 """The one question of the proxy: what is known of this URI?"""
 
+from distfile_mirror.catalog.care import is_damaged
 from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.found import FoundFile
 from distfile_mirror.catalog.models import File
@@ -24,12 +25,13 @@ def find_file(uri: str) -> FoundFile | None:
                 "received_bytes",
                 "total_bytes",
                 "fetched_at",
+                is_damaged("sha256"),
             )
             .first()
         )
     if row is None:
         return None
-    row_id, stored_uri, state, message, sha256, size, headers, received, total, fetched_at = row
+    row_id, stored_uri, state, message, sha256, size, headers, received, total, fetched_at, damaged = row
     return FoundFile(
         row_id=row_id,
         uri=stored_uri,
@@ -41,6 +43,7 @@ def find_file(uri: str) -> FoundFile | None:
         received_bytes=received,
         total_bytes=total,
         fetched_at=fetched_at.timestamp() if fetched_at else 0.0,
+        is_damaged=bool(damaged),
     )
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from distfile_mirror.catalog.care import is_damaged
 from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.found import FoundContent, MissingImage, Why
 from distfile_mirror.catalog.image_facts import Role
@@ -60,15 +61,15 @@ def find_blob(candidates: Candidates, digest: str) -> FoundContent | MissingImag
             return _not_declared(candidates, digest)
         row = ManifestBlob.objects.filter(digest=digest, manifest__repository=repository)
         served = row.filter(manifest__images__image__state__in=_SERVED_STATES)
-        found = served.values_list("sha256", "size").first()
+        found = served.values_list("sha256", "size", is_damaged("sha256")).first()
         if found is None:
             # containerd asks for a manifest here when it was not found as one.
             states = list(row.values_list("manifest__images__image__message", flat=True)[:1])
             if states:
                 return _missing(repository, digest, Why.DECLARED, state=State.BLOCKED, message=states[0])
             return _missing(repository, digest, Why.NOT_A_PART)
-    sha256, size = found
-    return FoundContent(digest, "application/octet-stream", size, sha256=sha256)
+    sha256, size, damaged = found
+    return FoundContent(digest, "application/octet-stream", size, sha256=sha256, is_damaged=bool(damaged))
 
 
 def find_referrers(candidates: Candidates, digest: str, artifact_type: str) -> FoundContent | MissingImage:

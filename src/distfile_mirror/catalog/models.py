@@ -388,3 +388,6 @@ class Revision(models.Model):
 def _refuse_change() -> NoReturn:
     message = "audit events are only ever added"
     raise TypeError(message)
+
+
+from distfile_mirror.catalog import care_models as _care_models  # noqa: E402, F401 - Django finds tables here

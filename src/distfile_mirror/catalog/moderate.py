@@ -136,6 +136,12 @@ def blocks_revision() -> int:
     return Revision.objects.filter(name=BLOCKS).values_list("value", flat=True).first() or 0
 
 
+def move_revision() -> None:
+    """Let the proxies look up again what they remember. To be called in the transaction of the change."""
+    Revision.objects.get_or_create(name=BLOCKS)
+    Revision.objects.filter(name=BLOCKS).update(value=F("value") + 1)
+
+
 def locked(kind: type[Artifact], artifact_id: int) -> Artifact:
     """Return an artifact that nobody else changes until the end of the transaction. Raises NotFoundError."""
     artifact = kind.objects.select_for_update().filter(pk=artifact_id).first()
@@ -159,7 +165,6 @@ def _blocking_reason(text: str) -> str:
 
 def _save_moved(artifact: File | Image, action: str, before: dict[str, str], actor: str) -> None:
     artifact.save()
-    Revision.objects.get_or_create(name=BLOCKS)
-    Revision.objects.filter(name=BLOCKS).update(value=F("value") + 1)
+    move_revision()
     after = {"state": artifact.state, "message": artifact.message}
     audit.event(actor, action, artifact, before, after).save()

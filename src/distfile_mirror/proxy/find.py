@@ -6,6 +6,7 @@ from distfile_mirror.catalog.database import reading
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage
 from distfile_mirror.catalog.look_up import find_file
 from distfile_mirror.catalog.look_up_images import find_blob, find_manifest, find_referrers, find_tags, has_registry
+from distfile_mirror.errors import DamagedError
 from distfile_mirror.proxy.registry_paths import Kind, RegistryRequest
 
 # Nothing here asks for a token; this is for clients that fetch one all the same, and must find something.
@@ -13,11 +14,18 @@ _TOKEN = json.dumps({"token": "anonymous", "access_token": "anonymous", "expires
 
 
 def find(uri: str, request: RegistryRequest | None) -> FoundFile | FoundContent | MissingImage | None:
-    """Return what is known of ``uri``, which is ``request`` where a registry may have it. Raises UnavailableError.
+    """Return what is known of ``uri``, which is ``request`` where a registry may have it.
 
     What no image has may still be declared as a file: some registries' blobs are downloaded as such.
+
+    Raises:
+        UnavailableError: if the database does not answer.
+        DamagedError: if its bytes were found damaged, and not repaired yet.
     """
-    return reading(lambda: _find(uri, request))
+    found = reading(lambda: _find(uri, request))
+    if isinstance(found, FoundFile | FoundContent) and found.is_damaged:
+        raise DamagedError
+    return found
 
 
 def _find(uri: str, request: RegistryRequest | None) -> FoundFile | FoundContent | MissingImage | None:
