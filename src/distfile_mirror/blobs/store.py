@@ -1,11 +1,21 @@
 """What the rest of the product knows of a blob store: a few verbs, and nothing of where bytes lie."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
 from distfile_mirror.errors import MirrorError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def blob_key(sha256: str) -> str:
+    """Return where every store keeps a blob, relative to its root. Raises ValueError for what is no sha256."""
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256!r} is not a sha256 in lower-case hexadecimal")
+    return f"sha256/{sha256[:2]}/{sha256}"
 
 
 class BlobMissingError(MirrorError):
