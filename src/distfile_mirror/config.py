@@ -10,10 +10,13 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from distfile_mirror.blobs.locations import FILE, BlobsLocation, parse_blobs_url
+from distfile_mirror.blobs.secret_files import read_secret
 from distfile_mirror.catalog.database_urls import database_settings
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.addresses import ConnectTo, IPNetwork, ListenAddress, parse_connect_to, parse_listen_address
@@ -103,6 +106,25 @@ class Config(BaseSettings):
         "by default DATA/catalog.sqlite3.",
     )
     ca_dir: Path | None = Field(None, description="The folder of the CA's certificate and key; by default DATA/ca.")
+    blobs_url: str = Field(
+        "",
+        description="file:///PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; "
+        "by default DATA/blobs. Credentials never stand in it.",
+    )
+    s3_endpoint: str = Field(
+        "", description="Address of a server that speaks S3; by default AWS_ENDPOINT_URL, or else Amazon's."
+    )
+    s3_region: str = Field("", description="Region of the bucket; by default AWS_REGION, or else us-east-1.")
+    s3_path_style: bool = Field(
+        True, description="Whether the bucket is part of the path; otherwise it is the first part of the host name."
+    )
+    s3_access_key_id_file: Path | None = Field(
+        None, description="File with the access key's id; by default the environment: AWS_ACCESS_KEY_ID and its kin."
+    )
+    s3_secret_access_key_file: Path | None = Field(None, description="File with its secret.")
+    cache_bytes: Bytes = Field(
+        20 << 30, description="Bytes of an object store's blobs that the proxies of a machine keep in DATA/cache."
+    )
     log_format: str = Field("auto", pattern="^(auto|console|json)$", description="console, json, or auto: by terminal.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least that is logged.")
     ca_passphrase: SecretStr | None = Field(
@@ -212,6 +234,31 @@ class Config(BaseSettings):
             database_settings(value)
         return value
 
+    @field_validator("blobs_url")
+    @classmethod
+    def _is_place(cls, value: str) -> str:
+        return str(parse_blobs_url(value)) if value else ""
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or "@" in parts.netloc):
+            message = "write the address of a server without credentials, such as https://s3.example.org:9000"
+            raise ValueError(message)
+        return value.rstrip("/")
+
+    @field_validator("s3_access_key_id_file", "s3_secret_access_key_file")
+    @classmethod
+    def _holds_secret(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None:
+            read_secret(value)
+        other = "s3_access_key_id_file"
+        if info.field_name != other and other in info.data and (value is None) != (info.data[other] is None):
+            message = f"{other} and s3_secret_access_key_file go together"
+            raise ValueError(message)
+        return value
+
     @field_validator("registry_credentials_file")
     @classmethod
     def _holds_credentials(cls, value: Path | None) -> Path | None:
@@ -276,9 +323,11 @@ class Config(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'catalog.sqlite3'}"
 
     @property
-    def blobs_dir(self) -> Path:
-        """The folder of the blob store."""
-        return self.data_dir / "blobs"
+    def blobs_location(self) -> BlobsLocation:
+        """Where the blobs are, the default filled in."""
+        if self.blobs_url:
+            return parse_blobs_url(self.blobs_url)
+        return BlobsLocation(FILE, "", str(self.data_dir / "blobs"))
 
     @property
     def effective_ca_dir(self) -> Path:

@@ -1,46 +1,45 @@
-"""What every blob store keeps to. A store is added by one more parameter of ``store``."""
+"""What every blob store keeps to. A store is added by one more parameter of ``place``."""
 
 import errno
 import hashlib
+import json
 import os
-import signal
 import stat
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError
-from distfile_mirror.errors import StorageFullError
+from distfile_mirror.errors import StorageError, StorageFullError
+from tests.contract.places import DiskPlace, S3Place
 from tests.requirements import skip
 
+REPOSITORY = Path(__file__).parents[2]
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
-WRITE_AND_WAIT = """
-import sys, time
-from pathlib import Path
-from distfile_mirror.blobs.disk import DiskBlobStore
-store = DiskBlobStore(Path(sys.argv[1]))
-writer = store.create()
-writer.write(b"half of it")
-print("written", flush=True)
-time.sleep(60)
-"""
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request, tmp_path):
+    if request.param == "disk":
+        return DiskPlace(tmp_path)
+    gateway = request.getfixturevalue("ceph_gateway")
+    return S3Place(tmp_path, gateway.endpoint, gateway.access_key, gateway.secret_key)
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = DiskBlobStore(tmp_path / "blobs")
-    store.prepare()
-    return store
+def store(place):
+    return place.store
 
 
 @pytest.fixture
-def incoming(tmp_path):
-    return tmp_path / "blobs" / "incoming"
+def incoming(place):
+    return place.spool
 
 
 def put(store, data=DATA):
@@ -100,20 +99,27 @@ def test_restart_begins_anew(store):
     store.verify(SHA256)
 
 
-def test_a_blob_is_read_only(store, tmp_path):
-    put(store)
+def test_a_blob_on_disk_is_read_only(tmp_path):
+    place = DiskPlace(tmp_path)
+    put(place.store)
     (path,) = list(tmp_path.rglob(SHA256))
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
 
 
-def test_the_same_bytes_are_kept_once(store, tmp_path):
-    put(store)
-    (first,) = tmp_path.rglob(SHA256)
-    inode = first.stat().st_ino
-    put(store)
-    (second,) = tmp_path.rglob(SHA256)
-    assert second.stat().st_ino == inode
-    assert read(store, SHA256) == DATA
+def test_blobs_are_found_under_their_digests(place):
+    other = put(place.store, b"other")
+    put(place.store)
+    assert place.keys() == {f"sha256/{sha256[:2]}/{sha256}" for sha256 in (SHA256, other)}
+
+
+def test_the_same_bytes_are_kept_once(place):
+    put(place.store)
+    version = place.version(SHA256)
+    time.sleep(1.1)  # S3 tells times in seconds
+    put(place.store)
+    place.store.store_together({SHA256: DATA})
+    assert place.version(SHA256) == version
+    assert read(place.store, SHA256) == DATA
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 40])
@@ -127,17 +133,18 @@ def test_small_blobs_stored_together(store, incoming, count):
     assert list(incoming.iterdir()) == []
 
 
-def test_what_is_stored_together_is_read_only_too(store, tmp_path):
-    store.store_together({hashlib.sha256(data).hexdigest(): data for data in (b"a", b"b", b"c", b"d", b"e")})
+def test_what_is_stored_together_on_disk_is_read_only_too(tmp_path):
+    DiskPlace(tmp_path).store.store_together(
+        {hashlib.sha256(data).hexdigest(): data for data in (b"a", b"b", b"c", b"d", b"e")}
+    )
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "blobs" / "sha256").glob("*/*")}
     assert modes == {0o444}
 
 
-def test_an_open_blob_stays_readable(store, tmp_path):
-    put(store)
-    with store.open(SHA256) as blob:
-        (path,) = tmp_path.rglob(SHA256)
-        path.unlink()
+def test_an_open_blob_stays_readable(place):
+    put(place.store)
+    with place.store.open(SHA256) as blob:
+        place.remove(SHA256)
         assert os.pread(blob.fd, blob.size, 0) == DATA
 
 
@@ -151,21 +158,21 @@ def test_digests(store):
     }
 
 
-def test_corruption_is_found(store, tmp_path):
-    put(store)
-    store.verify(SHA256)
-    (path,) = tmp_path.rglob(SHA256)
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.seek(5)
-        file.write(b"!")
+def test_corruption_is_found(place):
+    put(place.store)
+    place.store.verify(SHA256)
+    place.overwrite(SHA256, DATA[:5] + b"!" + DATA[6:])
     with pytest.raises(BlobCorruptError, match=SHA256):
-        store.verify(SHA256)
+        place.store.verify(SHA256)
 
 
 def test_missing(store):
-    with pytest.raises(BlobMissingError):
+    with pytest.raises(BlobMissingError, match=SHA256):
         store.verify(SHA256)
+    with pytest.raises(BlobMissingError, match=SHA256):
+        store.open(SHA256)
+    with pytest.raises(BlobMissingError, match=SHA256):
+        store.digests(SHA256, ["md5"])
     store.check()
 
 
@@ -183,13 +190,19 @@ def test_remove_abandoned_keeps_what_is_being_written(store):
     assert read(store, SHA256) == DATA
 
 
-def test_remove_abandoned_removes_what_a_killed_process_left(store, incoming):
+def test_remove_abandoned_removes_what_a_killed_process_left(place):
+    store, incoming = place.store, place.spool
     with subprocess.Popen(
-        [sys.executable, "-c", WRITE_AND_WAIT, incoming.parent], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.contract.places", "write", json.dumps(place.arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
     ) as process:
-        assert process.stdout.readline() == "written\n"
-        assert store.remove_abandoned() == 0
-        os.kill(process.pid, signal.SIGKILL)
+        try:
+            assert process.stdout.readline() == "written\n"
+            assert store.remove_abandoned() == 0
+        finally:
+            process.kill()
         process.wait()
     assert store.remove_abandoned() == 1
     assert not list(incoming.iterdir())
@@ -238,3 +251,24 @@ def test_a_full_disk_loses_nothing(small_disk):
     store.verify(SHA256)
     other = put(store, DATA[::-1])  # there is room again
     assert read(store, other) == DATA[::-1]
+
+
+def test_what_is_set_aside_is_missing_and_can_be_stored_anew(place, store):
+    put(store)
+    place.overwrite(SHA256, b"rot" * 100)
+    store.set_aside(SHA256)
+    with pytest.raises(BlobMissingError):
+        store.open(SHA256)
+    with pytest.raises(StorageError):
+        store.set_aside(SHA256)
+    put(store)
+    assert read(store, SHA256) == DATA
+
+
+def test_sizes_and_the_pace_of_reading(store):
+    put(store)
+    pieces = []
+    assert store.verify(SHA256, pieces.append) == store.size(SHA256) == len(DATA)
+    assert sum(pieces) == len(DATA)
+    with pytest.raises(BlobMissingError):
+        store.size(EMPTY_SHA256)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from distfile_mirror.blobs.locations import BlobsLocation
 from distfile_mirror.config import Config, ConfigurationError, load_config, to_environment
 from distfile_mirror.model.addresses import ConnectTo, ListenAddress
 
@@ -116,6 +117,9 @@ def test_children_get_the_same_configuration(environment, credentials):
             "default_role": "viewer",
             "require_approval": "yes",
             "metrics_token": "scrape",
+            "blobs_url": "s3://bucket/prefix",
+            "s3_endpoint": "https://s3.example.org:9000/",
+            "s3_path_style": "no",
         }
     )
     for name, value in to_environment(config).items():
@@ -190,3 +194,65 @@ def test_with_a_sign_in_others_may_reach_the_admin(tmp_path):
 
 def test_every_setting_is_explained():
     assert all(field.description for field in Config.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "bucket", "path"),
+    [
+        ("file:///srv/mirror/blobs", "file", "", "/srv/mirror/blobs"),
+        ("file:///srv/with%20space", "file", "", "/srv/with space"),
+        ("s3://bucket", "s3", "bucket", ""),
+        ("s3://bucket/", "s3", "bucket", ""),
+        ("s3://bucket/some/prefix/", "s3", "bucket", "some/prefix"),
+        ("gs://bucket/prefix", "gs", "bucket", "prefix"),
+        ("az://container/prefix", "az", "container", "prefix"),
+    ],
+)
+def test_where_blobs_are(given, scheme, bucket, path):
+    config = load_config({"blobs_url": given})
+    assert config.blobs_location == BlobsLocation(scheme, bucket, path)
+    assert load_config({"blobs_url": config.blobs_url}) == config
+
+
+def test_blobs_are_in_the_data_folder_by_default():
+    assert load_config({"data_dir": "/srv/mirror"}).blobs_location.folder == Path("/srv/mirror/blobs")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("/srv/blobs", "is no place for blobs; write one such as file:///srv/mirror/blobs or s3://bucket/prefix"),
+        ("ftp://host/x", "is no place for blobs"),
+        ("file:blobs", "is not an absolute path; write it with three slashes"),
+        ("file://srv/blobs", "is not an absolute path"),
+        ("s3:///prefix", "names no bucket"),
+        ("s3://bucket/a//b", "has an empty part or dots"),
+        ("s3://bucket/../b", "has an empty part or dots"),
+        ("s3://bucket?region=x", "has a query"),
+        ("s3://key:secret@bucket/prefix", "credentials do not belong in the URL"),
+    ],
+)
+def test_places_that_no_blobs_can_be_in(given, told):
+    with pytest.raises(ConfigurationError) as refused:
+        load_config({"blobs_url": given})
+    assert f"blobs_url: {told}" in str(refused.value) or (f"blobs_url: '{given}' {told}") in str(refused.value)
+    assert "secret@" not in str(refused.value)
+
+
+def test_mistakes_about_s3_are_listed(tmp_path):
+    empty = tmp_path / "empty"
+    empty.touch()
+    key = tmp_path / "key"
+    key.write_text("KEY\n")
+    with pytest.raises(ConfigurationError) as refused:
+        load_config({"s3_endpoint": "s3.example.org", "s3_secret_access_key_file": str(empty), "cache_bytes": "0"})
+    text = str(refused.value)
+    assert "s3_endpoint: write the address of a server" in text
+    assert f"s3_secret_access_key_file: {empty} must hold one word" in text
+    assert "cache_bytes: Input should be greater than 0" in text
+    with pytest.raises(ConfigurationError, match="s3_access_key_id_file and s3_secret_access_key_file go together"):
+        load_config({"s3_secret_access_key_file": str(key)})
+    with pytest.raises(ConfigurationError, match="s3_access_key_id_file: /none cannot be read: No such file"):
+        load_config({"s3_access_key_id_file": "/none"})
+    with pytest.raises(ConfigurationError, match="go together"):
+        load_config({"s3_access_key_id_file": str(key)})

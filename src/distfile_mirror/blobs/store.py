@@ -1,6 +1,7 @@
 """What the rest of the product knows of a blob store: a few verbs, and nothing of where bytes lie."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,6 +10,14 @@ from distfile_mirror.errors import MirrorError
 
 # Takes the bytes that were read just now, and may wait before more of them are.
 Pace = Callable[[int], None]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def blob_key(sha256: str) -> str:
+    """Return where every store keeps a blob, relative to its root. Raises ValueError for what is no sha256."""
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256!r} is not a sha256 in lower-case hexadecimal")
+    return f"sha256/{sha256[:2]}/{sha256}"
 
 
 class BlobMissingError(MirrorError):
@@ -90,6 +99,9 @@ class BlobStore(BlobReader, Protocol):
         Raises:
             StorageError, StorageFullError: and any of them may be stored or not.
         """
+
+    def size(self, sha256: str) -> int:
+        """Return a blob's size in bytes, without reading it. Raises BlobMissingError, StorageError."""
 
     def contains(self, sha256: str) -> bool:
         """Tell whether the blob is stored. Raises StorageError."""

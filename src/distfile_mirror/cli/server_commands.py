@@ -41,6 +41,9 @@ DatabaseUrl = Annotated[
 CaDir = Annotated[
     str | None, typer.Option("--ca-dir", metavar="DIR", help="The CA's certificate and key (default: DATA/ca).")
 ]
+BlobsUrl = Annotated[
+    str | None, typer.Option("--blobs-url", metavar="URL", help="s3://BUCKET/PREFIX and others (default: DATA/blobs).")
+]
 ProxyListen = Annotated[
     str | None, typer.Option("--proxy-listen", metavar="HOST:PORT", help="Where builds come (default: 127.0.0.1:3128).")
 ]
@@ -99,6 +102,7 @@ def serve(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     ca_dir: CaDir = None,
+    blobs_url: BlobsUrl = None,
     proxy_listen: ProxyListen = None,
     admin_listen: AdminListen = None,
     workers: Workers = None,
@@ -114,6 +118,7 @@ def serve(
         data_dir=data_dir,
         database_url=database_url,
         ca_dir=ca_dir,
+        blobs_url=blobs_url,
         proxy_listen=proxy_listen,
         admin_listen=admin_listen,
         workers=workers,
@@ -129,6 +134,7 @@ def web_proxy(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     ca_dir: CaDir = None,
+    blobs_url: BlobsUrl = None,
     proxy_listen: ProxyListen = None,
     workers: Workers = None,
     worker: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -141,6 +147,7 @@ def web_proxy(
         data_dir=data_dir,
         database_url=database_url,
         ca_dir=ca_dir,
+        blobs_url=blobs_url,
         proxy_listen=proxy_listen,
         workers=workers,
     )
@@ -155,6 +162,7 @@ def web_admin(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     ca_dir: CaDir = None,
+    blobs_url: BlobsUrl = None,
     admin_listen: AdminListen = None,
     inherited: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -162,7 +170,12 @@ def web_admin(
     from distfile_mirror.wiring import processes
 
     config, reread = rereadable(
-        config_file, data_dir=data_dir, database_url=database_url, ca_dir=ca_dir, admin_listen=admin_listen
+        config_file,
+        data_dir=data_dir,
+        database_url=database_url,
+        ca_dir=ca_dir,
+        blobs_url=blobs_url,
+        admin_listen=admin_listen,
     )
     processes.web_admin(config, inherited, reread)
 
@@ -171,6 +184,7 @@ def cron_download_files(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    blobs_url: BlobsUrl = None,
     allow_network: AllowNetwork = None,
     connect_to: ConnectTo = None,
     upstream_ca: UpstreamCa = None,
@@ -183,6 +197,7 @@ def cron_download_files(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
+        blobs_url=blobs_url,
         allow_network=allow_network,
         connect_to=connect_to,
         upstream_ca=upstream_ca,
@@ -194,6 +209,7 @@ def cron_download_containers(
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    blobs_url: BlobsUrl = None,
     allow_network: AllowNetwork = None,
     connect_to: ConnectTo = None,
     upstream_ca: UpstreamCa = None,
@@ -206,6 +222,7 @@ def cron_download_containers(
         config_file,
         data_dir=data_dir,
         database_url=database_url,
+        blobs_url=blobs_url,
         allow_network=allow_network,
         connect_to=connect_to,
         upstream_ca=upstream_ca,
@@ -245,7 +262,11 @@ def announce(config: "Config") -> None:
     console.print(f"[bold]Distfile Mirror {__version__}[/bold] is up.\n")
     console.print(f"  proxy  {config.effective_proxy_url}  for builds ({config.workers} workers)")
     console.print(f"  admin  {config.effective_admin_url}  for people, {_sign_in_told(config)}")
-    console.print(f"  data   {_shortest(config.data_dir)}  database, blobs and CA: keep it, and back it up")
+    blobs = config.blobs_location
+    what = "database, blobs and CA" if blobs.folder is not None else "database and CA"
+    console.print(f"  data   {_shortest(config.data_dir)}  {what}: keep it, and back it up")
+    if blobs.folder is None:
+        console.print(f"  blobs  {blobs}")
     console.print(f"  CA     {ca_file}  for clients to trust\n")
     if "accounts" in config.sign_in:
         add = f"{program} users add NAME --role administrator --data-dir {_shortest(config.data_dir)}"

@@ -93,8 +93,7 @@ class BlobFetcher:
 
     def _stored_size(self, sha256: str) -> int | None:
         try:
-            with self._tools.store.open(sha256) as blob:
-                return blob.size
+            return self._tools.store.size(sha256)
         except BlobMissingError:
             return None
 

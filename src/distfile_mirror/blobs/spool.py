@@ -1,0 +1,135 @@
+"""Files of blobs on their way: locked by the process that writes them, so that what a dead one left is told apart.
+
+A process holds a lock (flock) on each file that it is writing. What nobody holds is abandoned, and
+may be removed by anybody who uses the folder, without asking who it was.
+"""
+
+import errno
+import fcntl
+import itertools
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from distfile_mirror.blobs.flushing import begin_write_back
+from distfile_mirror.errors import StorageError, StorageFullError
+
+READ_ONLY = 0o444
+# A large blob goes to the disk while more of it comes, so that its fsync has little left to do.
+WRITE_BACK_BYTES = 16 << 20
+# Names of files being written: no other process has this one's, and no other file its number.
+_PROCESS_NAME = secrets.token_hex(8)
+_NUMBERS = itertools.count()
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class SpoolFile:
+    """A new file in ``folder`` that this process writes and holds the lock of. Raises StorageError, StorageFullError.
+
+    Unless ``keep`` is called it is gone when it is closed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with storage_errors(folder):
+            self.path, self.fd = _create_locked(folder)
+        self._is_kept = False
+        self._unflushed = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append ``data``. Raises StorageError, StorageFullError."""
+        with storage_errors(self.path):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self.fd, view) :]
+            self._unflushed += len(data)
+            if self._unflushed >= WRITE_BACK_BYTES:
+                self._unflushed = 0
+                begin_write_back(self.fd)
+
+    def restart(self) -> None:
+        """Throw away what was written. Raises StorageError."""
+        with storage_errors(self.path):
+            os.ftruncate(self.fd, 0)
+            os.lseek(self.fd, 0, os.SEEK_SET)
+
+    def keep(self) -> None:
+        """Take note that the file got its place, so that closing it leaves it there."""
+        self._is_kept = True
+
+    def close(self) -> None:
+        """Give the file up; closing twice does nothing. Never raises."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            if not self._is_kept:
+                with suppress(OSError):
+                    self.path.unlink(missing_ok=True)
+            os.close(fd)
+
+
+@contextmanager
+def storage_errors(where: Path) -> Iterator[None]:
+    """Turn an OSError into a StorageError or StorageFullError that names ``where``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = f"the blob store is full ({error.strerror}, at {where}): free some space or enlarge it"
+            raise StorageFullError(message) from error
+        raise StorageError(f"the blob store failed at {where}: {error.strerror or error}") from error
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Remove the files in ``folder`` that no living process writes; return how many. Raises StorageError."""
+    with storage_errors(folder):
+        return sum(_remove_if_abandoned(entry.path) for entry in os.scandir(folder))
+
+
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` if need be, so that it survives a power cut. Raises OSError."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    fsync_folder(folder.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Return when the names in ``folder`` are on the disk. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _create_locked(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = folder / f"{_PROCESS_NAME}-{next(_NUMBERS)}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(fd)
+        if stat.S_IMODE(status.st_mode) != READ_ONLY:  # the umask; the proxy may be another user
+            os.fchmod(fd, READ_ONLY)
+        # Between the two calls a cleaner may have taken it for abandoned.
+        if status.st_nlink:
+            return path, fd
+        os.close(fd)
+
+
+def _remove_if_abandoned(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
