@@ -216,6 +216,17 @@ class Config(BaseSettings):
     download_lease: Seconds = Field(30, description="Seconds after which a downloader that went silent loses a file.")
     download_poll: Seconds = Field(0.5, description="Seconds between looks for new declarations.")
 
+    upstream_check_seconds: Annotated[float, Field(ge=0)] = Field(
+        3, description="Seconds between two questions after stored files to upstreams (HEAD); 0: none is asked."
+    )
+    upstream_check_period: Seconds = Field(
+        7 * 86400, description="Seconds after which every upstream is asked again, if there is time for it."
+    )
+    verify_rate: Annotated[int, Field(ge=0)] = Field(
+        20 << 20, description="Bytes of stored blobs that are read again and compared each second; 0: serve reads none."
+    )
+    verify_period: Seconds = Field(30 * 86400, description="Seconds after which reading everything begins anew.")
+
     default_platforms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_platforms)] = Field(
         ("linux/amd64",),
         description="What is mirrored of an index if a declaration names no platform; or all; or none.",

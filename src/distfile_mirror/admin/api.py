@@ -41,6 +41,7 @@ from distfile_mirror.admin.projects_api import router as projects_router
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.tags import TagAloneError
 from distfile_mirror.catalog import moderate
+from distfile_mirror.catalog.care_listing import care_of
 from distfile_mirror.catalog.declare import FileDeclaration, declare_file
 from distfile_mirror.catalog.listing import Filters, get_file, list_files
 from distfile_mirror.catalog.models import File
@@ -104,7 +105,10 @@ def list_(request: HttpRequest, query: Query[ListQuery]) -> FileList:
     refuse_unknown_parameters(request, ListQuery)
     filters = Filters(**query.model_dump(exclude={"cursor", "limit", "order"}))
     page = list_files(filters, order=query.order, cursor=query.cursor, limit=query.limit)
-    return FileList(files=[file_document(file) for file in page.items], next_cursor=page.next_cursor or None)
+    cares = care_of(page.items)
+    return FileList(
+        files=[file_document(file, cares[file.pk]) for file in page.items], next_cursor=page.next_cursor or None
+    )
 
 
 @api.get(

@@ -7,9 +7,13 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from distfile_mirror.admin.settings import current_context
+from distfile_mirror.catalog.care_listing import Care, care_of
+from distfile_mirror.catalog.care_models import DamagedBlob, UpstreamCheck
 from distfile_mirror.catalog.models import File, Use
 from distfile_mirror.catalog.paging import PAGE_SIZE
 from distfile_mirror.model.checksums import ChecksumStrength, strength
+from distfile_mirror.model.damage import Problem
+from distfile_mirror.model.drift import Verdict
 from distfile_mirror.model.states import State
 
 MAX_PAGE_SIZE = 500
@@ -75,6 +79,9 @@ class ListQuery(PageQuery):
     licence: str = Field("", description="Exactly this SPDX expression of a use, or `unknown`.")
     declared_by: str = Field("", description="Declared by exactly this one.")
     uri: str = Field("", description="Exactly this URI, in any spelling.")
+    upstream: Literal["", "changed", "perhaps changed", "gone"] = Field(
+        "", description="Its upstream was found to be so since it was stored."
+    )
     order: Literal["newest", "oldest", "fetched", "largest", "smallest"] = Field(
         "newest", description="By all but the first two, only what is stored is listed."
     )
@@ -95,6 +102,23 @@ class Progress(Schema):
 
     received_bytes: int
     total_bytes: int | None
+
+
+class UpstreamDocument(Schema):
+    """What a file's upstream said when it was asked last; nothing that is stored depends on it."""
+
+    verdict: Verdict
+    message: str
+    checked_at: datetime
+    since: datetime = Field(description="Since when the verdict is what it is.")
+
+
+class DamageDocument(Schema):
+    """That stored bytes are missing or wrong; they are not served until they are repaired."""
+
+    problem: Problem
+    message: str
+    found_at: datetime
 
 
 class FileDocument(Schema):
@@ -118,6 +142,8 @@ class FileDocument(Schema):
     next_attempt_at: datetime | None = Field(description="Only while pending.")
     progress: Progress
     uses: list[UseDocument]
+    upstream: UpstreamDocument | None = Field(description="Null while it was not asked since the file was stored.")
+    damage: DamageDocument | None = Field(description="Null while nothing is wrong with the stored bytes.")
     created_at: datetime
     url: str = Field(description="The page of this file.")
 
@@ -147,8 +173,9 @@ class ProblemDocument(Schema):
     errors: list[FieldError]
 
 
-def file_document(file: File) -> FileDocument:
-    """Write ``file`` as the API shows it."""
+def file_document(file: File, care: Care | None = None) -> FileDocument:
+    """Write ``file`` as the API shows it; ``care`` of it, if that was asked for already. Raises UnavailableError."""
+    care = care or care_of([file])[file.pk]
     return FileDocument(
         id=file.pk,
         uri=file.uri,
@@ -168,9 +195,26 @@ def file_document(file: File) -> FileDocument:
         next_attempt_at=file.due_at if file.state == State.PENDING else None,
         progress=Progress(received_bytes=file.received_bytes, total_bytes=file.total_bytes),
         uses=[use_document(use) for use in file.uses.all()],
+        upstream=_upstream_document(care.upstream),
+        damage=damage_document(care.damage),
         created_at=file.created_at,
         url=page_url(file),
     )
+
+
+def _upstream_document(check: UpstreamCheck | None) -> UpstreamDocument | None:
+    if check is None:
+        return None
+    return UpstreamDocument(
+        verdict=Verdict(check.verdict), message=check.message, checked_at=check.checked_at, since=check.since
+    )
+
+
+def damage_document(damage: DamagedBlob | None) -> DamageDocument | None:
+    """Write what is wrong with a blob, if anything."""
+    if damage is None:
+        return None
+    return DamageDocument(problem=Problem(damage.problem), message=damage.message, found_at=damage.found_at)
 
 
 def page_url(file: File) -> str:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from distfile_mirror.admin.charts import Series, bar_chart, line_chart
 from distfile_mirror.admin.pages import example_command
+from distfile_mirror.catalog.care_listing import worries
 from distfile_mirror.catalog.misses import MissFilters, count_open_since, list_misses
 from distfile_mirror.catalog.overview import growth, in_state, totals, traffic
 from distfile_mirror.model.sizes import size_in_words
@@ -37,6 +38,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "missing": count_open_since(since),
         "every": BUSY_SECONDS if fetching_files or fetching_images else IDLE_SECONDS,
         "command": example_command(),
+        "worries": worries(),
         **_charts(),
     }
     return render(request, "mirror/home.html", shown)

@@ -1,6 +1,6 @@
 """For machines that watch: ``/health`` and ``/metrics`` (Prometheus)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
@@ -12,11 +12,14 @@ from distfile_mirror.admin.queries import backlog
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.catalog import database
 from distfile_mirror.catalog.audit import kind_name
+from distfile_mirror.catalog.care import is_ready
+from distfile_mirror.catalog.care_listing import rounds
+from distfile_mirror.catalog.damage import count_damaged
+from distfile_mirror.catalog.drift import count_drifted
 from distfile_mirror.catalog.image_listing import stored_image_bytes
 from distfile_mirror.catalog.listing import count_by_state
 from distfile_mirror.catalog.models import File, Image
 from distfile_mirror.errors import MirrorError, UnavailableError
-from distfile_mirror.model.states import State
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
@@ -49,27 +52,58 @@ class CatalogCollector:
 
 
 def _catalog_metrics() -> Iterable[Metric]:
-    yield _by_state("distfile_mirror_files", "Files in the catalog, by state.", count_by_state(File))
-    yield _by_state("distfile_mirror_images", "Container images in the catalog, by state.", count_by_state(Image))
+    artifacts = GaugeMetricFamily(
+        "distfile_mirror_artifacts", "Files and container images in the catalog, by state.", labels=["kind", "state"]
+    )
+    due = GaugeMetricFamily("distfile_mirror_queue_due", "Artifacts whose download is due.", labels=["kind"])
+    oldest = GaugeMetricFamily(
+        "distfile_mirror_queue_oldest_due_seconds",
+        "For how long the one that waits longest has been due, in seconds.",
+        labels=["kind"],
+    )
+    for name, counted, waiting in (
+        (kind_name(File), count_by_state(File), backlog(File)),
+        (kind_name(Image), count_by_state(Image), backlog(Image)),
+    ):
+        for state, count in counted.items():
+            artifacts.add_metric([name, state.value], count)
+        due.add_metric([name], waiting.rows)
+        oldest.add_metric([name], waiting.oldest_seconds)
+    yield from (artifacts, due, oldest)
     text = "Bytes of the images that are stored; what several share is counted for each."
     yield GaugeMetricFamily("distfile_mirror_images_bytes", text, value=stored_image_bytes())
-    for kind, infix in ((File, ""), (Image, "image_")):
-        name = kind_name(kind)
-        due = backlog(kind)
-        text = f"{name.capitalize()}s whose download is due."
-        yield GaugeMetricFamily(f"distfile_mirror_queue_due_{name}s", text, value=due.rows)
-        yield GaugeMetricFamily(
-            f"distfile_mirror_queue_oldest_due_{infix}seconds",
-            f"For how long the {name} that waits longest has been due, in seconds.",
-            value=due.oldest_seconds,
-        )
+    if is_ready():
+        yield from _care_metrics()
 
 
-def _by_state(name: str, text: str, counted: Mapping[State, int]) -> Metric:
-    metric = GaugeMetricFamily(name, text, labels=["state"])
-    for state, count in counted.items():
-        metric.add_metric([state.value], count)
-    return metric
+def _care_metrics() -> Iterable[Metric]:
+    damaged = GaugeMetricFamily(
+        "distfile_mirror_damaged_blobs", "Blobs that are damaged now and not served.", labels=["problem"]
+    )
+    for problem, count in count_damaged().items():
+        damaged.add_metric([problem], count)
+    yield damaged
+    drifted = GaugeMetricFamily(
+        "distfile_mirror_drifted_files", "Stored files whose upstream changed or is gone.", labels=["verdict"]
+    )
+    for verdict, count in count_drifted().items():
+        drifted.add_metric([verdict], count)
+    yield drifted
+    looked_at = GaugeMetricFamily(
+        "distfile_mirror_round_looked_at",
+        "Blobs read again, or upstreams asked, in the round under way or the last one.",
+        labels=["round"],
+    )
+    finished = GaugeMetricFamily(
+        "distfile_mirror_round_finished_timestamp_seconds",
+        "When the last whole round was finished (Unix time); 0 if none was.",
+        labels=["round"],
+    )
+    for each in rounds():
+        looked_at.add_metric([each.name], each.looked_at)
+        finished.add_metric([each.name], each.finished_at.timestamp() if each.finished_at else 0)
+    yield looked_at
+    yield finished
 
 
 ProcessCollector(registry=REGISTRY)

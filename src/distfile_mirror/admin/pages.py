@@ -26,6 +26,7 @@ from distfile_mirror.admin.queries import history, project_names
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.themes import THEMES, theme_of
 from distfile_mirror.catalog import moderate
+from distfile_mirror.catalog.care_listing import care_of
 from distfile_mirror.catalog.declare import declare_file
 from distfile_mirror.catalog.listing import DEFAULT_ORDER, ORDERS, Filters, get_file, list_files
 from distfile_mirror.catalog.models import File, Image
@@ -55,7 +56,7 @@ SHOWN_STATES = (
     State.FAILED,
     State.BLOCKED,
 )
-FILE_FILTERS = ("q", "state", "host", "project", "licence", "declared_by")
+FILE_FILTERS = ("q", "state", "host", "project", "licence", "declared_by", "upstream")
 REFRESH_SECONDS = 2
 SLOW_REFRESH_SECONDS = 15
 
@@ -253,6 +254,7 @@ def _show_file(request: HttpRequest, file_id: int, refused: MirrorError | None =
         **facts_of_all(shown_file),
         "strength": strength(shown_file.expected),
         "commands": _commands(shown_file),
+        "care": care_of([shown_file])[file_id],
     }
     return render_live(request, "mirror/file.html", shown, status=status_of(refused) if refused else 200)
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from django.db.models import Count, Q, QuerySet
 
+from distfile_mirror.catalog.care_listing import with_verdict
 from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.models import File, Image, Use
 from distfile_mirror.catalog.paging import NEWEST_FIRST, PAGE_SIZE, Page, of_project, of_state, paged, position
@@ -31,6 +32,7 @@ class Filters:
     """What to list; empty means all. ``q``: a part of the URI or of the stored sha256; ``uri``: exactly this one.
 
     ``host``, ``project``, ``licence`` and ``declared_by`` are whole values; ``licence`` "unknown": a use without one.
+    ``upstream``: a verdict of model.drift.DRIFTED.
     """
 
     q: str = ""
@@ -40,6 +42,7 @@ class Filters:
     licence: str = ""
     declared_by: str = ""
     uri: str = ""
+    upstream: str = ""
 
 
 def list_files(filters: Filters, *, order: str = DEFAULT_ORDER, cursor: str = "", limit: int = PAGE_SIZE) -> Page[File]:
@@ -78,7 +81,7 @@ def count_by_state(kind: type[Artifact]) -> dict[State, int]:
 
 def _filtered(filters: Filters, containing: Q) -> QuerySet[File]:
     rows = of_project(of_state(File.objects.all(), filters.state), filters.project)
-    rows = rows.filter(containing)
+    rows = with_verdict(rows.filter(containing), filters.upstream)
     if filters.host:
         rows = rows.filter(host=filters.host.lower())
     if filters.licence or filters.declared_by:

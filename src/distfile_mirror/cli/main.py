@@ -14,6 +14,7 @@ from distfile_mirror.cli import (
     project_commands,
     server_commands,
     user_commands,
+    verify_command,
 )
 from distfile_mirror.errors import MirrorError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 server_commands.register(app)
+verify_command.register(app)
 app.add_typer(authority_commands.app, name="ca")
 app.add_typer(user_commands.app, name="users")
 client_commands.register(app)

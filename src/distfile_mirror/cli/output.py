@@ -158,11 +158,22 @@ def print_details(file: Document) -> None:
         ("came from", file["final_uri"] if file["final_uri"] != file["uri"] else ""),
         ("fetched", file["fetched_at"]),
         ("next attempt", file["next_attempt_at"]),
+        ("upstream now", _upstream_told(file)),
+        ("damaged", file["damage"]["message"] if file.get("damage") else ""),
         ("declared", file["created_at"]),
         ("page", file["url"]),
     ]
     print_facts(facts)
     print_uses(file)
+
+
+def _upstream_told(file: Document) -> str:
+    upstream = file.get("upstream")
+    if not upstream:
+        return ""
+    told = "gone: you hold the last copy" if upstream["verdict"] == "gone" else upstream["verdict"]
+    message = f" ({upstream['message']})" if upstream["message"] else ""
+    return f"{told}{message}, asked {upstream['checked_at']}"
 
 
 def exact_size(document: Document) -> str:

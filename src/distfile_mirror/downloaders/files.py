@@ -2,18 +2,22 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog import queue
+from distfile_mirror.catalog.damage import Repair
 from distfile_mirror.downloaders.blob_sink import BlobSink, Meter
 from distfile_mirror.downloaders.fetched_log import FetchedLog
 from distfile_mirror.downloaders.owners import FILE_DOWNLOADERS
+from distfile_mirror.downloaders.repairs import Repairs, Source
 from distfile_mirror.downloaders.replay import headers_to_replay
-from distfile_mirror.downloaders.running import Tools, run_downloader
-from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.running import Tools, Work, run_downloader
+from distfile_mirror.downloaders.settings import NO_CHECKS, CheckSettings, LoopSettings, Summary
 from distfile_mirror.downloaders.sources import from_first
+from distfile_mirror.downloaders.upstream_checks import UpstreamChecks
 from distfile_mirror.downloaders.verify import verify
 from distfile_mirror.upstream.settings import UpstreamSettings
 
@@ -26,14 +30,16 @@ async def run_file_downloader(
     run_dir: Path,
     watch: bool,
     stop: asyncio.Event,
+    checks: CheckSettings = NO_CHECKS,
 ) -> Summary:
     """Download files: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
 
-    Django must be configured. Raises as run_downloader; ``run_dir`` must be writable.
+    With ``watch`` upstreams are asked after what is stored, too. Django must be configured. Raises as
+    run_downloader; ``run_dir`` must be writable.
     """
     return await run_downloader(
         queue=queue,
-        make_fetch=lambda tools: FileFetcher(tools).fetch,
+        make_work=lambda tools, owner: _work(tools, owner, checks),
         owners=run_dir / FILE_DOWNLOADERS,
         store=store,
         settings=settings,
@@ -41,6 +47,27 @@ async def run_file_downloader(
         watch=watch,
         stop=stop,
     )
+
+
+def _work(tools: Tools, owner: str, checks: CheckSettings) -> Work[queue.Claim, queue.Fetched]:
+    fetcher = FileFetcher(tools)
+
+    def sources(repair: Repair) -> Iterator[Source]:
+        return (partial(_fetch_again, fetcher, claim) for claim in repair.files)
+
+    return Work(
+        fetcher.fetch,
+        (
+            Repairs(tools, owner, of_images=False, sources=sources),
+            UpstreamChecks(tools, owner, seconds=checks.seconds, again_after=checks.again_after),
+        ),
+    )
+
+
+async def _fetch_again(fetcher: "FileFetcher", claim: queue.Claim) -> tuple[str, str]:
+    """Return the source and the sha256 of what came; see repairs.Source."""
+    found = await fetcher.fetch(claim, Meter())
+    return found.final_uri, found.sha256
 
 
 class FileFetcher:

@@ -6,7 +6,7 @@ goes on from there.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import structlog
 
 from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog import image_queue
+from distfile_mirror.catalog.damage import RegistrySource, Repair
 from distfile_mirror.catalog.image_facts import FetchedBlob, FetchedImage, FetchedManifest, ImageClaim
 from distfile_mirror.downloaders.blob_sink import Meter
 from distfile_mirror.downloaders.image_blobs import BlobFetcher, KnownBlobs
@@ -29,9 +30,11 @@ from distfile_mirror.downloaders.manifest_tree import (
 )
 from distfile_mirror.downloaders.owners import IMAGE_DOWNLOADERS
 from distfile_mirror.downloaders.parallel import in_parallel
-from distfile_mirror.downloaders.running import Tools, run_downloader
+from distfile_mirror.downloaders.repairs import Repairs, Source
+from distfile_mirror.downloaders.running import Tools, Work, run_downloader
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
 from distfile_mirror.errors import MirrorError
+from distfile_mirror.model.digests import parse_digest
 from distfile_mirror.model.manifests import Descriptor
 from distfile_mirror.model.platforms import NONE, parse_choice
 from distfile_mirror.upstream.registry import RegistryClient, RegistrySettings
@@ -56,13 +59,14 @@ async def run_image_downloader(
     Django must be configured. Raises as run_downloader; ``run_dir`` must be writable.
     """
 
-    def make_fetcher(tools: Tools) -> ImageFetcher:
+    def make_work(tools: Tools, owner: str) -> Work[ImageClaim, FetchedImage]:
         client = RegistryClient(tools.upstream, registries)
-        return ImageFetcher(tools, client, image_queue, at_once=settings.concurrency_per_image)
+        fetcher = ImageFetcher(tools, client, image_queue, at_once=settings.concurrency_per_image)
+        return Work(fetcher.fetch, (Repairs(tools, owner, of_images=True, sources=fetcher.sources),))
 
     return await run_downloader(
         queue=image_queue,
-        make_fetch=lambda tools: make_fetcher(tools).fetch,
+        make_work=make_work,
         owners=run_dir / IMAGE_DOWNLOADERS,
         store=store,
         settings=settings,
@@ -103,6 +107,16 @@ class ImageFetcher:
             size=size,
             manifests=[_fetched(part, stored) for part in parts],
         )
+
+    def sources(self, repair: Repair) -> Iterator[Source]:
+        """Return where a damaged blob can be had again; see repairs.Source."""
+        return (partial(self._fetch_again, source) for source in repair.registries)
+
+    async def _fetch_again(self, source: RegistrySource) -> tuple[str, str]:
+        claim = ImageClaim(0, source.registry, source.repository, source.digest, (), with_referrers=False, attempts=0)
+        descriptor = Descriptor(parse_digest(source.digest), source.size, "", "blob")
+        found = await self._blobs.fetch(claim, descriptor, Meter())
+        return f"{source.registry}/{source.repository}", found.sha256
 
     async def _collect(self, claim: ImageClaim) -> list[Part]:
         """Return the image's manifests, its own first."""

@@ -1,13 +1,13 @@
 """What every downloader is built of, whatever it downloads: an owner, a thread for the catalog, threads for blobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -28,6 +28,7 @@ HOUSEKEEPING_SECONDS = 600
 
 C = TypeVar("C", bound=Claimed)
 F = TypeVar("F", bound=RowOutcome)
+F_co = TypeVar("F_co", bound=RowOutcome, covariant=True)
 F_contra = TypeVar("F_contra", bound=RowOutcome, contravariant=True)
 
 log = structlog.get_logger()
@@ -52,10 +53,28 @@ class Tools:
     max_bytes: int
 
 
+class Chore(Protocol):
+    """What a downloader does beside downloading."""
+
+    async def watch(self) -> None:
+        """Do it for ever, until cancelled."""
+
+    async def once(self) -> None:
+        """Do what is due now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[C, F_co]):
+    """What a kind of downloader does: ``fetch`` as the loop has it, and its chores."""
+
+    fetch: Callable[[C, Meter], Awaitable[F_co]]
+    chores: Sequence[Chore] = ()
+
+
 async def run_downloader(
     *,
     queue: OwnedQueue[C, F],
-    make_fetch: Callable[[Tools], Callable[[C, Meter], Awaitable[F]]],
+    make_work: Callable[[Tools, str], Work[C, F]],
     owners: Path,
     store: BlobStore,
     settings: LoopSettings,
@@ -66,6 +85,7 @@ async def run_downloader(
     """Download what ``queue`` has: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
 
     What dead downloaders of this machine left, whose locks are in the folder ``owners``, is taken over first.
+    ``make_work`` is given the tools and this downloader's name.
 
     Raises:
         MirrorError: if the settings cannot be used, such as a CA file without certificates.
@@ -78,12 +98,17 @@ async def run_downloader(
         client = await stack.enter_async_context(Upstream(upstream))
         tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool), upstream.max_bytes)
         await catalog.patiently(partial(release_dead_owners, owners, queue.release_owner), stop)
-        chores = asyncio.create_task(_keep_house(store))
-        stack.push_async_callback(_cancel, chores)
+        work = make_work(tools, owner.name)
+        for chore in (_keep_house(store), *(each.watch() for each in work.chores if watch)):
+            stack.push_async_callback(_cancel, asyncio.create_task(chore))
         loop = DownloadLoop(
-            owner=owner.name, queue=queue, catalog=catalog, fetch=make_fetch(tools), settings=settings, stop=stop
+            owner=owner.name, queue=queue, catalog=catalog, fetch=work.fetch, settings=settings, stop=stop
         )
-        return await loop.run(watch=watch)
+        summary = await loop.run(watch=watch)
+        if not watch:
+            for each in work.chores:
+                await each.once()
+        return summary
 
 
 async def _keep_house(store: BlobStore) -> None:

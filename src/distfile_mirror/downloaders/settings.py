@@ -1,6 +1,7 @@
 """What a person may set about downloading, and what a run of it gives back."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,20 @@ class LoopSettings:
     poll: float = 0.5
     stop_grace: float = 10
     storage_pause: float = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """How upstreams are asked after stored files. ``seconds`` between two questions, 0: never.
+
+    ``again_after``: between the beginnings of two rounds through all files.
+    """
+
+    seconds: float
+    again_after: timedelta
+
+
+NO_CHECKS = CheckSettings(0, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,16 @@ class Connections:
             await self._proxied.close()
 
     async def ask(
-        self, uri: FileUri, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+        self,
+        uri: FileUri,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+        *,
+        method: str = "GET",
     ) -> tuple[Head, Body]:
         """Ask for ``uri`` and return when the head of the answer is there; redirects are not followed.
 
-        With a ``form`` it is a POST of that, else a GET. The caller gives the body back, and says how
+        With a ``form`` it is a POST of that, else ``method``: GET or HEAD. The caller gives the body back, and says how
         long this may take: only connecting has a limit of its own.
 
         Raises:
@@ -79,15 +84,15 @@ class Connections:
         route = find_route(uri, self._settings.connect_to, self._proxies)
         try:
             if route.proxy:
-                return await self._ask_proxy(uri, route, headers, form)
-            exchange = await self._direct.ask(uri, route, headers, form)
+                return await self._ask_proxy(uri, route, headers, form, method)
+            exchange = await self._direct.ask(uri, route, headers, form, method=method)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise connection_fault(uri, error, self._settings, proxy=route.proxy) from error
         answer = exchange.answer
         return Head(answer.status, answer.reason, answer.headers, str(uri)), exchange
 
     async def _ask_proxy(
-        self, uri: FileUri, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None
+        self, uri: FileUri, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None, method: str
     ) -> tuple[Head, Body]:
         try:
             await self._guard.look_up(uri.authority.host, uri.authority.port)
@@ -97,5 +102,5 @@ class Connections:
             pass  # only the proxy knows it
         if self._proxied is None:
             self._proxied = ProxiedConnections(self._tls, self._settings.connect_timeout)
-        response = await self._proxied.ask(route, headers, form)
+        response = await self._proxied.ask(route, headers, form, method=method)
         return Head(response.status, response.reason or "", response.headers, str(uri)), ProxiedBody(response)

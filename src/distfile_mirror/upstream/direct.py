@@ -33,7 +33,13 @@ class DirectConnections:
         self._wires: WeakSet[Wire] = WeakSet()
 
     async def ask(
-        self, uri: FileUri, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None
+        self,
+        uri: FileUri,
+        route: Route,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None,
+        *,
+        method: str = "GET",
     ) -> Exchange:
         """Ask for ``uri``; return when the head of the answer is there.
 
@@ -41,7 +47,7 @@ class DirectConnections:
             OSError: as dial and Exchange.ask.
             ValueError: if ``headers`` cannot be sent.
         """
-        request = _request(uri, headers, form)
+        request = _request(uri, headers, form, method)
         place = _place(uri, route)
         # A request that changes something must not be lost on a connection that the peer just closed (RFC 9110, 9.2.2).
         wire = self._kept.take(place) if form is None else None
@@ -87,9 +93,9 @@ def _place(uri: FileUri, route: Route) -> Place:
     return Place(there.host, there.port, name if uri.scheme == "https" else None)
 
 
-def _request(uri: FileUri, headers: Mapping[str, str], form: Mapping[str, str] | None) -> bytes:
+def _request(uri: FileUri, headers: Mapping[str, str], form: Mapping[str, str] | None, method: str) -> bytes:
     fields = {"Host": uri.authority.for_scheme(uri.scheme), **DEFAULT_HEADERS, **headers}
     if form is None:
-        return write_request("GET", uri.target, fields)
+        return write_request(method, uri.target, fields)
     content = urlencode(form).encode()
     return write_request("POST", uri.target, fields | _FORM | {"Content-Length": str(len(content))}, content)

@@ -93,6 +93,25 @@ class Upstream:
         finally:
             self._watch.remove(transfer.patience)
 
+    async def look(self, uri: str) -> Head:
+        """Ask by HEAD what is at ``uri``, redirects followed, and return the head of the last answer.
+
+        Raises:
+            TransientFetchError, PermanentFetchError: if there is no answer, or no way to it.
+        """
+        current, visited = parse_file_uri(uri), []
+        try:
+            async with asyncio.timeout(self._head_patience):
+                while True:
+                    visited.append(str(current))
+                    head, body = await self._connections.ask(current, {}, method="HEAD")
+                    body.give_back()  # of which there is none: the connection is not used again
+                    if head.status not in REDIRECTS:
+                        return head
+                    current = next_hop(visited, current, head)
+        except TimeoutError:
+            raise TransientFetchError(f"{current} did not answer within {self._head_patience:g} s") from None
+
     def _too_slow(self, transfer: _Transfer) -> str:
         phase = transfer.patience.phase
         if phase is Phase.HEAD:

@@ -37,11 +37,11 @@ class ProxiedConnections:
         )
 
     async def ask(
-        self, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None
+        self, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None, *, method: str = "GET"
     ) -> aiohttp.ClientResponse:
         """Ask by ``route``. Raises aiohttp.ClientError, OSError, ValueError."""
         return await self._session.request(
-            "GET" if form is None else "POST",
+            method if form is None else "POST",
             URL(route.url, encoded=True),
             data=form,
             headers=headers,

@@ -4,11 +4,12 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 
 from distfile_mirror.config import Config
 from distfile_mirror.downloaders.files import run_file_downloader
 from distfile_mirror.downloaders.images import run_image_downloader
-from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.settings import CheckSettings, LoopSettings, Summary
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.hangups import Hangups, Reread
 from distfile_mirror.wiring.storage import open_blob_store
@@ -25,6 +26,7 @@ def run_files(config: Config, *, watch: bool, reread: Reread) -> Summary:
             run_dir=config.run_dir,
             watch=watch,
             stop=stop,
+            checks=CheckSettings(config.upstream_check_seconds, timedelta(seconds=config.upstream_check_period)),
         ),
         reread,
     )

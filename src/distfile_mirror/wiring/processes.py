@@ -81,6 +81,7 @@ def _children(config: Config, admin: int) -> list[Child]:
         _child("web-admin", config, "web-admin", "--inherited", str(admin), inherited=(admin,)),
         _child("cron-download-files", config, "cron-download-files", "--watch"),
         _child("cron-download-containers", config, "cron-download-containers", "--watch"),
+        *([_child("verify", config, "verify", "--watch")] if config.verify_rate else []),
     ]
 
 
@@ -131,6 +132,19 @@ def download_containers(config: Config, *, watch: bool, reread: Reread) -> dict[
     from distfile_mirror.wiring import downloader as process
 
     return asdict(process.run_images(config, watch=watch, reread=reread))
+
+
+def verify(
+    config: Config, *, watch: bool, start_over: bool, reread: Reread, progress: Callable[..., object]
+) -> tuple[dict[str, int], int]:
+    """Read blobs again; return what was done, and how many are damaged now. Raises MirrorError."""
+    supervisor.end_with_supervisor()
+    database.configure(config.effective_database_url)
+    database.check_schema()
+    from distfile_mirror.wiring import verification
+
+    summary, damaged = verification.run(config, watch=watch, start_over=start_over, reread=reread, progress=progress)
+    return asdict(summary), damaged
 
 
 def _prepare_downloader(config: Config) -> None:

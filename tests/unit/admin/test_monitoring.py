@@ -49,7 +49,7 @@ def test_a_database_that_does_not_answer_is_named(client):
     assert response.status_code == 503
     assert set(response.json()["failures"]) == {"database"}
     assert metrics["distfile_mirror_database_up",] == 0
-    assert ("distfile_mirror_files", "pending") not in metrics
+    assert ("distfile_mirror_artifacts", "file", "pending") not in metrics
     assert client.get("/health").status_code == 200
 
 
@@ -57,10 +57,14 @@ def test_metrics_count_images(client):
     image = images.present()
     images.declare(images.INDEX)
     after = samples(client)
-    assert after["distfile_mirror_images", "present"] == after["distfile_mirror_images", "pending"] == 1
+    assert (
+        after["distfile_mirror_artifacts", "image", "present"]
+        == after["distfile_mirror_artifacts", "image", "pending"]
+        == 1
+    )
     assert after["distfile_mirror_images_bytes",] == image.size
-    assert after["distfile_mirror_queue_due_images",] == 1
-    assert 0 <= after["distfile_mirror_queue_oldest_due_image_seconds",] < 60
+    assert after["distfile_mirror_queue_due", "image"] == 1
+    assert 0 <= after["distfile_mirror_queue_oldest_due_seconds", "image"] < 60
 
 
 def test_metrics_count_files_queue_and_requests(client):
@@ -71,11 +75,11 @@ def test_metrics_count_files_queue_and_requests(client):
     client.get("/nowhere")
     client.generic("BREW", "/")
     after = samples(client)
-    assert after["distfile_mirror_files", "failed"] == 1
-    assert after["distfile_mirror_files", "pending"] == 1
-    assert after["distfile_mirror_files", "blocked"] == 0
-    assert after["distfile_mirror_queue_due_files",] == 1
-    assert 0 <= after["distfile_mirror_queue_oldest_due_seconds",] < 60
+    assert after["distfile_mirror_artifacts", "failed", "file"] == 1
+    assert after["distfile_mirror_artifacts", "file", "pending"] == 1
+    assert after["distfile_mirror_artifacts", "blocked", "file"] == 0
+    assert after["distfile_mirror_queue_due", "file"] == 1
+    assert 0 <= after["distfile_mirror_queue_oldest_due_seconds", "file"] < 60
     assert after["process_resident_memory_bytes",] > 0
     for key in (("4xx", "GET"), ("4xx", "other")):
         name = ("distfile_mirror_admin_requests_total", *sorted(key))

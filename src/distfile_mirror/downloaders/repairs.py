@@ -1,0 +1,72 @@
+"""Has damaged blobs again, from where they came: only the very same bytes are a repair."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from distfile_mirror.catalog import care, damage
+from distfile_mirror.catalog.damage import Repair
+from distfile_mirror.downloaders.running import Tools
+from distfile_mirror.errors import MirrorError, UnavailableError
+
+SECONDS = 5.0
+AT_ONCE = 4
+LEASE = timedelta(hours=6)
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=12)
+
+# Has the blob of a repair again, from one source of it: returns the source's name and the sha256 of what came.
+Source = Callable[[], Awaitable[tuple[str, str]]]
+
+log = structlog.get_logger()
+
+
+class Repairs:
+    """A chore of a downloader named ``owner``; ``sources`` gives for a repair where to try, in order."""
+
+    def __init__(
+        self, tools: Tools, owner: str, *, of_images: bool, sources: Callable[[Repair], Iterator[Source]]
+    ) -> None:
+        self._tools = tools
+        self._owner = owner
+        self._of_images = of_images
+        self._sources = sources
+
+    async def watch(self) -> None:
+        """Repair whatever comes, until cancelled."""
+        while True:
+            await self.once()
+            await asyncio.sleep(SECONDS)
+
+    async def once(self) -> None:
+        """Repair what is due now."""
+        try:
+            if not await self._tools.catalog.call(care.is_ready):
+                return
+            claim = partial(damage.claim_repairs, of_images=self._of_images, limit=AT_ONCE, lease=LEASE)
+            while repairs := await self._tools.catalog.call(claim):
+                await asyncio.gather(*map(self._repair, repairs))
+        except UnavailableError as error:
+            log.warning("damaged blobs are not repaired now", reason=str(error))
+
+    async def _repair(self, repair: Repair) -> None:
+        problems = []
+        for source in self._sources(repair):
+            try:
+                name, sha256 = await source()
+            except MirrorError as error:
+                problems.append(str(error))
+                continue
+            if sha256 == repair.sha256:
+                log.info("repaired a damaged blob", sha256=sha256, source=name)
+                await self._tools.catalog.call(partial(damage.record_repair, sha256, actor=self._owner, source=name))
+                return
+            problems.append(f"{name} has other bytes now, with sha256 {sha256}")
+        message = "; then ".join(problems) or "no declaration says where these bytes come from"
+        log.error("a damaged blob cannot be repaired now", sha256=repair.sha256, reason=message)
+        again_in = min(FIRST_PAUSE * 2 ** min(repair.attempts, 20), LONGEST_PAUSE)
+        failed = partial(damage.record_failed_repair, repair.sha256, f"not repaired: {message}", again_in=again_in)
+        await self._tools.catalog.call(failed)

@@ -1,0 +1,93 @@
+"""Asks the upstreams of stored files, gently and one after the other, whether they still have them.
+
+A HEAD now and then tells that a file changed there, or is gone and this is the last copy. One process of all
+asks; where it stands is in the catalog.
+"""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from distfile_mirror.catalog import care, drift, rounds
+from distfile_mirror.catalog.drift import StoredFile
+from distfile_mirror.catalog.rounds import Going
+from distfile_mirror.downloaders.running import Tools
+from distfile_mirror.errors import PermanentFetchError, TransientFetchError, UnavailableError
+from distfile_mirror.model.drift import DRIFTED, Said, Stored, Verdict, judge
+from distfile_mirror.upstream.settings import Head
+
+LEASE = timedelta(seconds=120)
+# Between looks for a round to go.
+PAUSE_SECONDS = 60.0
+ENCODED = "Content-Encoding"
+
+log = structlog.get_logger()
+
+
+class UpstreamChecks:
+    """A chore of a downloader named ``owner``. ``seconds``: between two questions; 0: none is asked."""
+
+    def __init__(self, tools: Tools, owner: str, *, seconds: float, again_after: timedelta) -> None:
+        self._tools = tools
+        self._owner = owner
+        self._seconds = seconds
+        self._again_after = again_after
+
+    async def watch(self) -> None:
+        """Go round after round, until cancelled."""
+        while self._seconds:
+            try:
+                await self._go()
+            except UnavailableError as error:
+                log.warning("upstreams are not asked after stored files now", reason=str(error))
+            await asyncio.sleep(min(PAUSE_SECONDS, 10 * self._seconds))
+
+    async def once(self) -> None:
+        """Do nothing: who runs for a moment has no time to be gentle."""
+
+    async def _go(self) -> None:
+        call = self._tools.catalog.call
+        if not await call(care.is_ready):
+            return
+        take = partial(rounds.take, rounds.UPSTREAMS, self._owner, lease=LEASE, again_after=self._again_after)
+        going = await call(take)
+        if going is None:
+            return
+        try:
+            while file := await call(partial(drift.next_file, int(going.position or 0))):
+                await self._check(going, file)
+                if not await call(partial(rounds.keep, going, lease=LEASE)):
+                    return
+                await asyncio.sleep(self._seconds)
+            await call(partial(rounds.finish, going))
+        except asyncio.CancelledError:
+            await asyncio.shield(call(partial(rounds.leave, going)))
+            raise
+
+    async def _check(self, going: Going, file: StoredFile) -> None:
+        verdict, message = await self._ask(file)
+        if verdict in DRIFTED:
+            going.found += 1
+            log.info("an upstream has changed", uri=file.uri, verdict=verdict.value, reason=message)
+        record = partial(drift.record_verdict, file.row_id, verdict, message, actor=self._owner)
+        await self._tools.catalog.call(record)
+        going.position = str(file.row_id)
+        going.looked_at += 1
+
+    async def _ask(self, file: StoredFile) -> tuple[Verdict, str]:
+        try:
+            head = await self._tools.upstream.look(file.uri)
+        except (TransientFetchError, PermanentFetchError) as error:
+            return Verdict.UNKNOWN, str(error)
+        return judge(_stored(file), _said(head))
+
+
+def _stored(file: StoredFile) -> Stored:
+    return Stored(file.size, file.headers.get("Last-Modified", ""), bool(file.headers.get(ENCODED)))
+
+
+def _said(head: Head) -> Said:
+    is_encoded = head.headers.get(ENCODED, "identity").lower() != "identity"
+    return Said(head.status, head.content_length, head.headers.get("Last-Modified", "").strip(), is_encoded)
