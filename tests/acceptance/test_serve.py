@@ -334,3 +334,52 @@ def test_files_of_the_data_folder_are_no_more_open_than_needed(mirror):
     assert oct((mirror.data / "ca" / "ca.key").stat().st_mode)[-3:] == "600"
     assert oct((mirror.data / "secret-key").stat().st_mode)[-3:] == "600"
     assert Path(mirror.data / "catalog.sqlite3").exists()
+
+
+def curl_with(mirror, ca_file):
+    done = subprocess.run(
+        ["curl", "-sS", "--proxy", mirror.proxy, "--cacert", ca_file, "https://up.test/a"],
+        capture_output=True,
+        env=clean_environment(),
+        check=False,
+    )
+    return done.stdout
+
+
+def test_the_ca_is_rotated_without_a_restart(mirror, upstream, tmp_path):
+    upstream.routes["/a"] = file(SMALL)
+    mirror.add("https://up.test/a")
+    first, both, second = (tmp_path / name for name in ("first.pem", "both.pem", "second.pem"))
+    first.write_bytes(mirror.ca.read_bytes())
+    workers = mirror.descendants()
+
+    def offered():
+        return [DIRECT.open(f"{url}/ca.pem", timeout=5).read() for url in (mirror.proxy, mirror.admin)]
+
+    def wait_until_offered(count):
+        until = time.monotonic() + 20
+        while any(pem.count(b"BEGIN CERTIFICATE") != count for pem in offered()):
+            assert time.monotonic() < until, offered()
+            time.sleep(0.1)
+
+    rotate = ["ca", "rotate", "--data-dir", mirror.data]
+    assert "ca rotate --activate" in run(*rotate, cwd=tmp_path).stdout
+    wait_until_offered(2)
+    both.write_bytes(offered()[0])
+    assert [curl_with(mirror, each) for each in (first, both)] == [SMALL] * 2
+
+    assert run(*rotate, "--activate", cwd=tmp_path).returncode == 0
+    second.write_bytes(mirror.ca.read_bytes())
+    assert second.read_bytes() != first.read_bytes()
+    until = time.monotonic() + 20
+    while curl_with(mirror, second) != SMALL:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert curl_with(mirror, both) == SMALL
+    assert mirror.descendants() == workers
+
+    assert run(*rotate, "--finish", cwd=tmp_path).returncode == 0
+    wait_until_offered(1)
+    assert curl_with(mirror, second) == SMALL
+    assert b"distfile_mirror_ca_not_after_seconds" in DIRECT.open(f"{mirror.proxy}/metrics", timeout=5).read()
+    assert run(*rotate, "--finish", cwd=tmp_path).returncode == 1

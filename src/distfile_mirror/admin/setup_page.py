@@ -1,20 +1,18 @@
 """How clients are set up: ready lines with this server's own addresses, and the CA to trust."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+from cryptography.hazmat.primitives import hashes, serialization
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from distfile_mirror.admin.settings import current_context
-from distfile_mirror.authority.root import TRUST_STORE_PASSWORD
+from distfile_mirror.authority.root import AuthorityError, java_trust_store, load_anchors, pem_of
 from distfile_mirror.errors import NotFoundError
 
 PEM = "mirror-ca.pem"
@@ -52,8 +50,8 @@ def setup(request: HttpRequest) -> HttpResponse:
 @require_safe
 def certificate(_request: HttpRequest, form: str) -> HttpResponse:
     """Give the CA's certificate as PEM, DER or a Java trust store. Raises NotFoundError where there is none."""
-    found = _certificate(current_context().ca_file)
-    if found is None:
+    found = _anchors(current_context().ca_file)
+    if not found:
         message = "this machine does not have the CA's certificate; ask the proxy for it"
         raise NotFoundError(message)
     media_type, write = _FORMS[form]
@@ -62,34 +60,28 @@ def certificate(_request: HttpRequest, form: str) -> HttpResponse:
     return response
 
 
-def _java_trust_store(found: x509.Certificate) -> bytes:
-    return serialize_java_truststore(
-        [PKCS12Certificate(found, b"distfile-mirror")],
-        serialization.BestAvailableEncryption(TRUST_STORE_PASSWORD.encode()),
-    )
+Anchors = tuple[x509.Certificate, ...]
 
-
-_FORMS: dict[str, tuple[str, Callable[[x509.Certificate], bytes]]] = {
-    "pem": ("application/x-pem-file", lambda found: found.public_bytes(serialization.Encoding.PEM)),
-    "der": ("application/x-x509-ca-cert", lambda found: found.public_bytes(serialization.Encoding.DER)),
-    "p12": ("application/x-pkcs12", _java_trust_store),
+_FORMS: dict[str, tuple[str, Callable[[Anchors], bytes]]] = {
+    "pem": ("application/x-pem-file", pem_of),
+    "der": ("application/x-x509-ca-cert", lambda found: found[0].public_bytes(serialization.Encoding.DER)),
+    "p12": ("application/x-pkcs12", java_trust_store),
 }
 
 
-def _certificate(path: Path) -> x509.Certificate | None:
+def _anchors(ca_file: Path) -> Anchors:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+        return load_anchors(ca_file.parent)
+    except AuthorityError:
+        return ()
 
 
 def _fingerprint(path: Path) -> str:
     """Return the sha256 of the CA's certificate as openssl writes it; empty if there is none yet."""
-    found = _certificate(path)
-    if found is None:
+    found = _anchors(path)
+    if not found:
         return ""
-    digest = hashlib.sha256(found.public_bytes(serialization.Encoding.DER)).hexdigest().upper()
-    return ":".join(digest[place : place + 2] for place in range(0, len(digest), 2))
+    return found[0].fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def _programs(proxy: str) -> list[Client]:

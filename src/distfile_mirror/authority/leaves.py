@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from distfile_mirror.authority.root import BACKDATED, Authority
+from distfile_mirror.authority.root import BACKDATED, Authority, pem_of
 
 VALID_FOR = timedelta(days=30)
 REISSUE_AFTER_SECONDS = 20 * 86400.0
@@ -73,12 +73,7 @@ class LeafIssuer:
         context.num_tickets = 0
         context.set_alpn_protocols(["http/1.1"])
         leaf = issue_leaf(self._authority, self._key.public_key(), names)
-        chain = b"".join(
-            item.public_bytes(serialization.Encoding.PEM)
-            for item in (leaf, *self._authority.chain)
-            if item.subject != item.issuer
-        )
-        _load_chain(context, chain + self._key_pem)
+        _load_chain(context, pem_of((leaf, *self._authority.sent_along)) + self._key_pem)
         return context
 
 

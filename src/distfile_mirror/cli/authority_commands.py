@@ -76,17 +76,57 @@ def export(
     from distfile_mirror.wiring.storage import open_authority
 
     authority = open_authority(configured(config_file, data_dir=data_dir, ca_dir=ca_dir))
-    content = {
-        ExportFormat.PEM: root.certificate_pem,
-        ExportFormat.DER: root.certificate_der,
-        ExportFormat.JAVA: root.java_trust_store,
-    }[form](authority)
+    match form:
+        case ExportFormat.PEM:
+            content = root.certificate_pem(authority)
+        case ExportFormat.DER:
+            content = root.certificate_der(authority)
+        case ExportFormat.JAVA:
+            content = root.java_trust_store(authority.anchors)
     if output is not None:
         output.write_bytes(content)
         if form is ExportFormat.JAVA:
             typer.echo(f"the password of {output} is {root.TRUST_STORE_PASSWORD}", err=True)
         return
     sys.stdout.buffer.write(content)
+
+
+@app.command()
+def rotate(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    ca_dir: CaDir = None,
+    activate: Annotated[
+        bool, typer.Option("--activate", help="Let the next CA sign, now that clients have it.")
+    ] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Offer the CA from before no longer.")] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Adopt this CA (PEM; chain after it) as the next one.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key (PEM, RSA or EC).")] = None,
+) -> None:
+    """Replace the CA in three steps: make the next one and offer it; --activate it; --finish. No restart is needed."""
+    from distfile_mirror.authority import root, rotation
+    from distfile_mirror.wiring.storage import ca_passphrase
+
+    if (certificate is None) != (key is None) or (activate and finish) or (certificate and (activate or finish)):
+        typer.echo("distfile-mirror: --certificate and --key go together, and with no other step", err=True)
+        raise typer.Exit(2)
+    config = configured(config_file, data_dir=data_dir, ca_dir=ca_dir)
+    folder, passphrase = config.effective_ca_dir, ca_passphrase(config)
+    if finish:
+        rotation.finish(folder)
+        typer.echo("the CA from before is offered to nobody any more")
+    elif activate:
+        authority = rotation.activate(folder, passphrase=passphrase)
+        typer.echo(f"this CA signs from now on: {root.fingerprint(authority)}\n")
+        typer.echo("Proxies take it within seconds. When no client has the CA from before alone: ca rotate --finish")
+    else:
+        adopted = (certificate.read_bytes(), key.read_bytes()) if certificate and key else None
+        coming = rotation.prepare(folder, passphrase=passphrase, adopted=adopted)
+        typer.echo(f"the next CA: {root.fingerprint(coming)}\n")
+        typer.echo("It is offered to clients beside the present one, as /ca.pem and by `ca export`.")
+        typer.echo("Give it to all of them, then: distfile-mirror ca rotate --activate")
 
 
 def _show(config: "Config", *, as_json: bool) -> None:

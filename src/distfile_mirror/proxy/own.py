@@ -1,12 +1,14 @@
 """What the proxy answers about itself: what it is, the CA's certificate, health and metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.proxy.pages import Page, error_page, home_page, render
@@ -19,15 +21,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchors:
-    """The CA's certificate in the forms that clients take, and its fingerprint."""
+    """What clients are to trust, in the forms that they take; the CA's fingerprint, and its end in Unix time."""
 
     pem: bytes
     der: bytes
     java: bytes
     fingerprint: str
+    not_after: float
 
 
-class OwnAnswers:
+class OwnAnswers(Collector):
     """Answers by path. ``checks``: name -> what raises MirrorError when that part does not answer."""
 
     def __init__(
@@ -45,13 +48,25 @@ class OwnAnswers:
         self._registry = registry
         self._executor = executor
         self._call_soon = call_soon
-        lines, body = render(home_page(admin_url, proxy_url, anchors.fingerprint), html=True)
+        self._addresses = admin_url, proxy_url
+        self.use(anchors)
+        registry.register(self)
+
+    def use(self, anchors: TrustAnchors) -> None:
+        """Offer ``anchors`` from now on."""
+        self._not_after = anchors.not_after
+        lines, body = render(home_page(*self._addresses, anchors.fingerprint), html=True)
         self._ready: dict[str, Answer] = {
             "/": (200, lines, body),
             "/ca.pem": _download("application/x-pem-file", "distfile-mirror-ca.pem", anchors.pem),
             "/ca.der": _download("application/x-x509-ca-cert", "distfile-mirror-ca.der", anchors.der),
             "/ca.p12": _download("application/x-pkcs12", "distfile-mirror-ca.p12", anchors.java),
         }
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric of the CA."""
+        text = "When the CA's certificate ends (Unix time)."
+        yield GaugeMetricFamily("distfile_mirror_ca_not_after_seconds", text, value=self._not_after)
 
     def answer(self, path: str, then: Callable[[Answer], object]) -> None:
         """Call ``then`` with the answer to ``path``, at once if nothing must be asked for it."""

@@ -33,6 +33,7 @@ class Certificates:
         self, issuer: LeafIssuer, *, own_name: str, executor: Executor, call_soon: Callable[..., object]
     ) -> None:
         self._issuer = issuer
+        self._issued_before = 0
         self._own_name = own_name
         self._executor = executor
         self._call_soon = call_soon
@@ -40,7 +41,12 @@ class Certificates:
     @property
     def issued(self) -> int:
         """How many certificates were made."""
-        return self._issuer.issued
+        return self._issued_before + self._issuer.issued
+
+    def use(self, issuer: LeafIssuer) -> None:
+        """Let ``issuer`` sign from now on; connections that there are go on as they are."""
+        self._issued_before = self.issued
+        self._issuer = issuer
 
     def direct_context(self) -> ssl.SSLContext:
         """Return the context for TLS straight on the port."""

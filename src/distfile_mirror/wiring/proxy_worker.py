@@ -6,10 +6,12 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
+import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from distfile_mirror.authority import root
 from distfile_mirror.authority.leaves import LeafIssuer
+from distfile_mirror.authority.root import AuthorityError
 from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog import database
 from distfile_mirror.catalog.look_up import revision
@@ -28,6 +30,10 @@ from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_authority, open_blob_store
 
 LOOKUP_THREADS = 4
+# Between looks whether the CA was replaced.
+AUTHORITY_SECONDS = 3.0
+
+log = structlog.get_logger()
 
 
 def run(config: Config, number: int) -> None:
@@ -48,9 +54,30 @@ async def _run(config: Config, number: int) -> None:
         ThreadPoolExecutor(1, "certificates") as certificates,
     ):
         worker = _worker(config, number, open_blob_store(config), lookups, certificates)
+        watching = loop.create_task(_follow_authority(config, worker))
         listener = listen(config.proxy_listen, reuse_port=True)
         tell_ready()
         await worker.run(listener, stop, grace=config.stop_grace)
+        watching.cancel()
+
+
+async def _follow_authority(config: Config, worker: Worker) -> None:
+    """Take a CA that was put in the place of the one that signs, without a restart."""
+    known = await asyncio.to_thread(root.state_of, config.effective_ca_dir)
+    while True:
+        await asyncio.sleep(AUTHORITY_SECONDS)
+        found = await asyncio.to_thread(root.state_of, config.effective_ca_dir)
+        if found == known:
+            continue
+        try:
+            authority = await asyncio.to_thread(open_authority, config)
+        except AuthorityError as error:  # perhaps half of it is written
+            log.warning("the CA in its folder cannot be used; the one before signs on", reason=str(error))
+            continue
+        known = found
+        worker.tls.use(LeafIssuer(authority, capacity=config.proxy_cached_certificates))
+        worker.own.use(_anchors(authority))
+        log.info("the CA was read anew", fingerprint=root.fingerprint(authority), offered=len(authority.anchors))
 
 
 def _worker(
@@ -116,8 +143,9 @@ def _anchors(authority: root.Authority) -> TrustAnchors:
     return TrustAnchors(
         pem=root.certificate_pem(authority),
         der=root.certificate_der(authority),
-        java=root.java_trust_store(authority),
+        java=root.java_trust_store(authority.anchors),
         fingerprint=root.fingerprint(authority),
+        not_after=authority.certificate.not_valid_after_utc.timestamp(),
     )
 
 

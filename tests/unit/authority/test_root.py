@@ -127,7 +127,7 @@ def test_other_kinds_of_key_are_refused(tmp_path):
 
 def test_java_and_openssl_can_read_what_is_exported(tmp_path):
     authority = create_authority(tmp_path)
-    store = pkcs12.load_pkcs12(root.java_trust_store(authority), root.TRUST_STORE_PASSWORD.encode())
+    store = pkcs12.load_pkcs12(root.java_trust_store(authority.anchors), root.TRUST_STORE_PASSWORD.encode())
     assert [entry.certificate for entry in store.additional_certs] == [authority.certificate]
     shown = subprocess.run(
         ["openssl", "x509", "-inform", "DER", "-noout", "-fingerprint", "-sha256"],
