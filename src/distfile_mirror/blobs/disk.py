@@ -85,7 +85,7 @@ class DiskBlobStore:
     def digests(self, sha256: str, algorithms: Iterable[str]) -> dict[str, str]:
         """See BlobStore.digests."""
         hasher = Hasher(algorithms)
-        for piece in self._pieces(sha256):
+        for piece in self.pieces(sha256):
             hasher.update(piece)
         return hasher.hex_digests()
 
@@ -93,7 +93,7 @@ class DiskBlobStore:
         """See BlobStore.verify."""
         hasher = Hasher(())
         size = 0
-        for piece in self._pieces(sha256):
+        for piece in self.pieces(sha256):
             hasher.update(piece)
             size += len(piece)
             if pace is not None:
@@ -111,8 +111,8 @@ class DiskBlobStore:
             path.rename(self._set_aside / f"{sha256}-{time.time_ns()}")
             fsync_folder(path.parent)
 
-    def _pieces(self, sha256: str) -> Iterator[memoryview]:
-        """Yield the bytes of a blob; each piece is void when the next one is asked for."""
+    def pieces(self, sha256: str) -> Iterator[memoryview]:
+        """See BlobStore.pieces."""
         buffer = bytearray(CHUNK_BYTES)
         view = memoryview(buffer)
         with self.open(sha256) as blob, storage_errors(self._path(sha256)):

@@ -73,6 +73,10 @@ class ObjectBlobStore:
                 result = obstore.get(self._reading, key)
         return result.meta["size"], self._chunks(key, result)
 
+    def pieces(self, sha256: str) -> Iterator[bytes]:
+        """See BlobStore.pieces."""
+        return self.read(sha256)[1]
+
     def size(self, sha256: str) -> int:
         """See BlobStore.size."""
         key = blob_key(sha256)

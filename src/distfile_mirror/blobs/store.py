@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -10,6 +10,7 @@ from distfile_mirror.errors import MirrorError
 
 # Takes the bytes that were read just now, and may wait before more of them are.
 Pace = Callable[[int], None]
+Pieces = Iterator[bytes] | Iterator[memoryview]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -102,6 +103,13 @@ class BlobStore(BlobReader, Protocol):
 
     def size(self, sha256: str) -> int:
         """Return a blob's size in bytes, without reading it. Raises BlobMissingError, StorageError."""
+
+    def pieces(self, sha256: str) -> Pieces:
+        """Yield a blob's bytes, unverified; each piece is void when the next is asked for.
+
+        Raises:
+            BlobMissingError, StorageError.
+        """
 
     def contains(self, sha256: str) -> bool:
         """Tell whether the blob is stored. Raises StorageError."""

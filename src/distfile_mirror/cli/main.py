@@ -13,6 +13,7 @@ from distfile_mirror.cli import (
     miss_commands,
     project_commands,
     server_commands,
+    transfer_command,
     user_commands,
     verify_command,
 )
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 server_commands.register(app)
 verify_command.register(app)
+transfer_command.register(app)
 app.add_typer(authority_commands.app, name="ca")
 app.add_typer(user_commands.app, name="users")
 client_commands.register(app)

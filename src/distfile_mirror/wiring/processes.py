@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,6 +24,9 @@ from distfile_mirror.wiring.hangups import Reread, is_on_terminal
 from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors
 from distfile_mirror.wiring.sockets import address_of, listening, reserved
 from distfile_mirror.wiring.storage import ca_passphrase, make_data_dir, open_authority
+
+if TYPE_CHECKING:
+    from distfile_mirror.wiring.transfer import Transferred
 
 WORKER_COMMAND = "web-proxy"
 
@@ -145,6 +149,19 @@ def verify(
 
     summary, damaged = verification.run(config, watch=watch, start_over=start_over, reread=reread, progress=progress)
     return asdict(summary), damaged
+
+
+def transfer(source: Config, target: Config, progress: Callable[..., object]) -> "Transferred":
+    """Move an installation into another database and store. Raises MirrorError."""
+    from distfile_mirror.admin.settings import configure_tables
+
+    with _sole_use(source):
+        configure_tables(source.effective_database_url)
+        database.check_schema()
+        from distfile_mirror.wiring import transfer as process
+
+        with database.available():
+            return process.run(source, target, progress)
 
 
 def _prepare_downloader(config: Config) -> None:

@@ -1,0 +1,153 @@
+"""From one machine to a database server and an object store, killed on the way, and nothing is lost."""
+
+import json
+import random
+import secrets
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from tests.acceptance.running_components import Component, api, command, get
+from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
+from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
+from tests.registry_server import RegistryServer
+from tests.requirements import skip
+from tests.upstream_server import UpstreamServer, file
+
+FILES = {f"/{number}": random.Random(number).randbytes(200_000 + number) for number in range(60)}
+
+
+@pytest.fixture
+def database():
+    if not find_binaries():
+        skip(f"the package {PACKAGE} is not installed")
+    with PostgresqlServer() as server:
+        yield server
+
+
+@pytest.fixture
+def filled(tmp_path, ceph_gateway):
+    """A mirror on SQLite and a folder, with files, an image, misses and an audit trail; stopped."""
+    (tmp_path / "old").mkdir()
+    with (
+        UpstreamServer(routes={path: file(content) for path, content in FILES.items()}) as upstream,
+        RegistryServer() as registry,
+    ):
+        led = {"up.test": upstream.port, "registry.test": registry.port}
+        environment = {"DISTFILE_MIRROR_PLAIN_HTTP_REGISTRIES": "registry.test"}
+        with RunningMirror(tmp_path / "old", upstream=led, environment=environment) as mirror:
+            mirror.add(*(f"http://up.test{path}" for path in FILES))
+            image = registry.push_image("team/app", [b"layer"])
+            declare = ["add-image", f"registry.test/team/app@{image['digest']}", "--project", "p", "--reason", "r"]
+            mirror.run(*declare, "--wait", "--timeout", "60")
+            mirror.digest = image["digest"]
+            yield mirror
+
+
+class Target:
+    def __init__(self, folder, database, gateway):
+        self.folder = folder
+        self.database_url = database.create_database("moved")
+        self.bucket = gateway.make_bucket(f"transfer-{secrets.token_hex(4)}")
+        self.environment = {
+            "AWS_ENDPOINT_URL": gateway.endpoint,
+            "AWS_ACCESS_KEY_ID": gateway.access_key,
+            "AWS_SECRET_ACCESS_KEY": gateway.secret_key,
+            "AWS_ALLOW_HTTP": "true",
+        }
+        self.places = ["--database-url", self.database_url, "--blobs-url", f"s3://{self.bucket}/mirror"]
+
+    def arguments(self, mirror):
+        to = ["--to-database-url", self.database_url, "--to-blobs-url", f"s3://{self.bucket}/mirror"]
+        return ["transfer", "--data-dir", mirror.data, *to]
+
+    def transfer(self, mirror, **more):
+        return command(self.folder, *self.arguments(mirror), environment=self.environment, **more)
+
+
+@pytest.fixture
+def target(tmp_path, database, ceph_gateway):
+    return Target(tmp_path, database, ceph_gateway)
+
+
+def test_killed_again_and_again_it_brings_everything(filled, target, tmp_path):
+    refused = target.transfer(filled, check=False)
+    assert refused.returncode == 2 or "another `distfile-mirror serve` runs" in refused.stderr
+    before = filled.api("/overview")
+    filled.stop()
+
+    chance = random.Random(7)
+    kills = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            [PROGRAM, *map(str, target.arguments(filled))],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=clean_environment(**target.environment),
+        )
+        try:
+            process.wait(1 + 2 * chance.random())
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    assert kills
+    done = json.loads(target.transfer(filled).stdout)
+    assert done["problems"] == {}
+    assert done["copied_blobs"] + done["blobs_there"] == len(FILES) + 2
+    assert done["rows"] == done["all_rows"]
+    again = json.loads(target.transfer(filled).stdout)
+    assert (again["copied_blobs"], again["blobs_there"]) == (0, len(FILES) + 2)
+
+    data = ["--data-dir", tmp_path / "new", "--ca-dir", filled.data / "ca"]
+    proxy = Component(tmp_path, "proxy", "web-proxy", *data, *target.places, environment=target.environment)
+    admin = Component(tmp_path, "admin", "web-admin", *data, *target.places, environment=target.environment)
+    try:
+        proxy.listen("--proxy-listen").start().wait_until_up()
+        admin.listen("--admin-listen").start().wait_until_up()
+        for path, content in FILES.items():
+            assert get(proxy, f"http://up.test{path}")[2] == content
+        assert api(admin, "/overview")[1] == before
+        assert len(api(admin, "/images")[1]["images"]) == 1
+        new = {"uri": "http://up.test/new", "project": "tests", "reason": "after the move"}
+        assert api(admin, "/files", new)[0] == 201  # keys go on after those that came
+        assert command(tmp_path, "verify", *data[:2], *target.places, environment=target.environment).returncode == 0
+    finally:
+        proxy.stop()
+        admin.stop()
+
+
+def test_what_is_damaged_is_told_and_the_rest_is_brought(filled, target):
+    filled.stop()
+    blob = next((filled.data / "blobs" / "sha256").glob("*/*"))
+    blob.chmod(0o644)
+    blob.write_bytes(b"rot")
+    done = target.transfer(filled, check=False)
+    assert done.returncode == 1
+    assert list(json.loads(done.stdout)["problems"]) == [blob.name]
+
+
+def test_a_target_that_is_somebody_elses_is_refused(filled, target, tmp_path):
+    filled.stop()
+    command(tmp_path, "migrate", "--database-url", target.database_url)
+    other = tmp_path / "other"
+    other.mkdir()
+    with RunningMirror(other, flags=["--database-url", target.database_url]) as mirror:
+        mirror.add("http://else.test/x", wait=False)
+    done = target.transfer(filled, check=False)
+    assert done.returncode == 1
+    assert "another installation" in done.stderr
+
+
+def test_a_source_that_is_written_to_is_refused(filled, target):
+    filled.stop()
+    with sqlite3.connect(filled.data / "catalog.sqlite3", isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        done = target.transfer(filled, check=False)
+        assert time.monotonic() - begun < 40
+    assert done.returncode == 1
+    assert "is in use" in done.stderr
