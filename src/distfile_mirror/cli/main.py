@@ -9,6 +9,7 @@ from distfile_mirror import __version__
 from distfile_mirror.cli import (
     authority_commands,
     client_commands,
+    doctor_command,
     image_commands,
     miss_commands,
     project_commands,
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 server_commands.register(app)
 verify_command.register(app)
+doctor_command.register(app)
 transfer_command.register(app)
 app.add_typer(authority_commands.app, name="ca")
 app.add_typer(user_commands.app, name="users")

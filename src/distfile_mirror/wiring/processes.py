@@ -26,6 +26,7 @@ from distfile_mirror.wiring.sockets import address_of, listening, reserved
 from distfile_mirror.wiring.storage import ca_passphrase, make_data_dir, open_authority
 
 if TYPE_CHECKING:
+    from distfile_mirror.wiring.doctor import Finding
     from distfile_mirror.wiring.transfer import Transferred
 
 WORKER_COMMAND = "web-proxy"
@@ -149,6 +150,16 @@ def verify(
 
     summary, damaged = verification.run(config, watch=watch, start_over=start_over, reread=reread, progress=progress)
     return asdict(summary), damaged
+
+
+def examine(config: Config) -> "Iterator[Finding]":
+    """Yield what is found of every part of a configuration; see wiring.doctor."""
+    from distfile_mirror.admin.settings import configure_tables
+
+    configure_tables(config.effective_database_url)
+    from distfile_mirror.wiring import doctor
+
+    return doctor.examine(config)
 
 
 def transfer(source: Config, target: Config, progress: Callable[..., object]) -> "Transferred":

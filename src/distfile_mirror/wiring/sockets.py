@@ -24,6 +24,15 @@ def listen(address: ListenAddress, *, reuse_port: bool) -> socket.socket:
     return sock
 
 
+def can_listen(address: ListenAddress) -> bool:
+    """Tell whether nobody listens on ``address``, and this process could."""
+    try:
+        _bind(address, reuse_port=False).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def listening(address: ListenAddress) -> Iterator[socket.socket]:
     """Listen on ``address`` alone. Raises ConfigurationError if somebody else does."""
