@@ -21,6 +21,10 @@ _OWN_READER = re.compile(r"External AWS credential provider: \w+: (.*)")
 _AT = re.compile(r"Error performing \w+ (https?://[^/\s]+)")
 
 
+class UnreachableError(StorageError):
+    """The object store cannot be reached now."""
+
+
 @contextmanager
 def object_errors(store: str, key: str) -> Iterator[None]:
     """Turn what obstore raises into StorageError, or BlobMissingError where ``store`` has no ``key``."""
@@ -31,7 +35,8 @@ def object_errors(store: str, key: str) -> Iterator[None]:
             raise StorageError(f"the blob store failed: {store} does not exist: create the bucket") from error
         raise BlobMissingError(f"{key} is missing from the blob store {store}") from error
     except (BaseError, ValueError) as error:
-        raise StorageError(f"the blob store failed: {_told(store, error)}") from error
+        kind = UnreachableError if _is_about_connections(str(error)) else StorageError
+        raise kind(f"the blob store failed: {_told(store, error)}") from error
 
 
 def _told(store: str, error: Exception) -> str:
@@ -48,10 +53,14 @@ def _told(store: str, error: Exception) -> str:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         code = _code(text)
         return f"{where} refuses the credentials{f' ({code})' if code else ''}: check key, secret and rights"
-    if "error sending request" in text or "response body error" in text:
+    if _is_about_connections(text):
         return f"{where} cannot be reached: {_connection_reason(text)}"
     reason = _code(text) or text.partition("\n")[0]
     return f"{where}: {reason[:MAX_REASON_CHARACTERS]}"
+
+
+def _is_about_connections(text: str) -> bool:
+    return "error sending request" in text or "response body error" in text
 
 
 def _connection_reason(text: str) -> str:
