@@ -421,6 +421,17 @@ def test_a_full_disk_of_the_cache(place, small_disk):
         wait_until(lambda: whole_files(small_disk / "cache") >= {small})
 
 
+def test_a_disk_that_is_smaller_than_the_cache_may_be(place, small_disk):
+    blobs = [os.urandom(200_000) for _ in range(12)]
+    names = [put(place, data) for data in blobs]
+    with ReadThroughCache(place.store, small_disk / "cache", limit=GENEROUS) as cache:
+        for name, data in zip(names, blobs, strict=True):
+            assert read_through(cache.open(name)) == data
+            wait_until(lambda name=name: name in whole_files(small_disk / "cache"))
+        assert cache.counts.evicted >= 7
+        assert cache.counts.failed == 0
+
+
 def test_a_folder_that_cannot_be_used(place, root):
     root.write_bytes(b"not a folder")
     with ReadThroughCache(place.store, root, limit=GENEROUS) as cache:

@@ -78,6 +78,11 @@ class CacheFiller:
             log.exception("bringing a blob into the cache failed", sha256=fill.sha256)
             self._fail(fill, StorageError(f"blob {fill.sha256} could not be brought into the cache: {error}"))
 
+    def make_room(self, count: int) -> None:
+        """Make sure that the disk has room for ``count`` bytes. Raises CacheError."""
+        with cache_errors(self._folder.root):
+            self.counts.add(evicted=self._space.make_room(count))
+
     def write_small(self, fill: Fill, content: bytes) -> None:
         """Let the file of ``fill`` have ``content``, which is verified. Raises CacheError."""
         with cache_errors(self._folder.root):

@@ -5,6 +5,7 @@ finds it too high counts anew what is really there, so that a process that dies 
 time of a file's last use is its modification time, which nothing else sets.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -58,6 +59,25 @@ class CacheSpace:
             os.pwrite(fd, _NUMBER.pack(used), 0)
             return self._evict(fd) if used > self._limit else 0
 
+    def make_room(self, count: int) -> int:
+        """Make sure that the disk has room for ``count`` bytes more; return how many blobs went for it.
+
+        Raises:
+            OSError: ENOSPC if it has not, whatever goes.
+        """
+        missing = count - self._free()
+        if missing <= 0:
+            return 0
+        with self._locked() as fd:
+            gone = self._evict(fd, missing)
+        if self._free() < count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return gone
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._root)
+        return disk.f_bavail * disk.f_frsize
+
     @contextmanager
     def _locked(self) -> Iterator[int]:
         fd = os.open(self._root / "used", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -67,10 +87,12 @@ class CacheSpace:
         finally:
             os.close(fd)
 
-    def _evict(self, fd: int) -> int:
+    def _evict(self, fd: int, missing: int = 0) -> int:
+        """Keep to the limit, and to ``missing`` bytes less than there are."""
         entries = sorted(self._entries())
         used = sum(entry.bytes for entry in entries)
         wanted = self._limit if used <= self._limit else int(self._limit * (1 - FREE_FRACTION))
+        wanted = min(wanted, used - missing)
         gone = 0
         for entry in entries:
             if used <= wanted:

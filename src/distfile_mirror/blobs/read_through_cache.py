@@ -137,6 +137,9 @@ class ReadThroughCache:
                     return self._hit(fd)
             if state.is_given_up:
                 return None
+            if is_filler and not state.bytes and (whole := self._open_whole(sha256)) is not None:
+                self._filler.give_up(sha256)  # it has just come, and this file is a new one
+                return whole
             if is_filler:
                 size, chunks = self._ask(sha256, state.bytes)
             else:
@@ -161,6 +164,7 @@ class ReadThroughCache:
     def _begin(self, fill: Fill, chunks: Iterator[bytes] | None) -> OpenBlob:
         self.counts.add(fills=1)
         try:
+            self._filler.make_room(fill.size)  # before anybody is promised that it comes
             if fill.size <= SMALL_BYTES and chunks is not None:
                 return self._fill_small(fill, chunks)
             blob = self._register(fill)
