@@ -4,16 +4,20 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.acceptance.docker_registry import run
 from tests.acceptance.running_mirror import DIRECT, RunningMirror, clean_environment
 from tests.ceph_gateway import BUCKET, REGION
+from tests.image_layout import ImageLayout
 from tests.relay import Relay
-from tests.upstream_server import file
+from tests.requirements import skip
+from tests.upstream_server import UpstreamServer, file
 
 LARGE = random.Random(3).randbytes(30_000_000)
 SMALL = b"small\n" * 100
@@ -233,6 +237,39 @@ def test_wrong_bytes_in_the_store_are_never_served_whole(mirror, upstream, ceph_
         assert wrong[:100] not in done.stdout if flags[:1] == ("-r",) else len(done.stdout) < len(wrong)
     wait_for_metric(mirror, "cache_corrupt", lambda count: count >= 1)
     assert "is corrupt: its bytes have sha256" in mirror.log.read_text()
+
+
+def test_an_image_is_pulled_by_skopeo(tmp_path, authority, s3, prefix, relay):
+    """Its large layers come in while they are pulled; a client that never tries again gets all of it."""
+    if not shutil.which("skopeo"):
+        skip("the package skopeo is not installed")
+    layout = ImageLayout(tmp_path / "layout")
+    chance = random.Random(11)
+    layers = [layout.layer({f"file{number}": chance.randbytes(size)}) for number, size in enumerate((100, 4_000_000))]
+    layers += [layout.layer({f"small{number}": chance.randbytes(1000)}) for number in range(20)]
+    image = layout.image(layers)
+    routes = {f"/v2/team/app/blobs/sha256:{path.name}": file(path.read_bytes()) for path in layout.blobs()}
+    routes[f"/v2/team/app/manifests/{image.digest}"] = file(image.content, Content_Type=image.media_type)
+    with UpstreamServer(authority.server_context("registry.test"), routes=routes) as registry:
+        mirror = RunningMirror(
+            tmp_path,
+            upstream_ca=authority.ca_file,
+            upstream={"registry.test": registry.port},
+            flags=("--blobs-url", f"s3://{BUCKET}/{prefix}", "--workers", "2"),
+            environment=s3,
+        )
+        with mirror:
+            reference = f"registry.test/team/app@{image.digest}"
+            mirror.run("add-image", reference, "--project", "tests", "--reason", "to see it work", "--wait")
+            relay.bytes_per_second = 2_000_000
+            done = run(
+                ["skopeo", "--insecure-policy", "copy", f"docker://{reference}", f"dir:{tmp_path / 'pulled'}"],
+                HTTPS_PROXY=mirror.proxy,
+                SSL_CERT_FILE=str(mirror.ca),
+            )
+            assert done.returncode == 0
+    pulled = {path.name for path in (tmp_path / "pulled").iterdir()}
+    assert {layer.digest.partition(":")[2] for layer in layers} <= pulled
 
 
 def test_clients_that_leave_while_they_wait(mirror, upstream, relay):
