@@ -43,20 +43,26 @@ def _told(store: str, error: Exception) -> str:
     text = str(error)
     at = _AT.search(text)
     where = f"{store} at {at[1]}" if at else store
-    if _INSTANCE_METADATA in text:
-        return f"there are no credentials for {store}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files"
     own = _OWN_READER.search(text)
     if own:
         return f"there are no credentials for {store}: {own[1]}"
-    if "BadScheme" in text:
-        return f"{where} is asked without TLS, which must be allowed: name it in s3_endpoint, or set AWS_ALLOW_HTTP"
+    if _INSTANCE_METADATA in text:
+        return f"there are no credentials for {store}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files"
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         code = _code(text)
         return f"{where} refuses the credentials{f' ({code})' if code else ''}: check key, secret and rights"
+    return f"{where} {_fault(text)}"
+
+
+def _fault(text: str) -> str:
+    if "BadScheme" in text:
+        return "is asked without TLS, which must be allowed: name it in s3_endpoint, or set AWS_ALLOW_HTTP"
+    if "InvalidCertificate" in text:
+        return "has a certificate that is not trusted: name the file of its CA in s3_ca"
     if _is_about_connections(text):
-        return f"{where} cannot be reached: {_connection_reason(text)}"
+        return f"cannot be reached: {_connection_reason(text)}"
     reason = _code(text) or text.partition("\n")[0]
-    return f"{where}: {reason[:MAX_REASON_CHARACTERS]}"
+    return f"does not do as it should: {reason[:MAX_REASON_CHARACTERS]}"
 
 
 def _is_about_connections(text: str) -> bool:

@@ -39,6 +39,7 @@ def _object_store(config: Config) -> ObjectBlobStore:
         path_style=config.s3_path_style,
         access_key_id_file=config.s3_access_key_id_file,
         secret_access_key_file=config.s3_secret_access_key_file,
+        ca_file=config.s3_ca,
     )
     try:
         connections = connect(config.blobs_location, settings)
