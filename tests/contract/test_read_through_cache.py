@@ -1,142 +1,22 @@
 """The proxies' cache in front of a real object store, with what can happen to either."""
 
-import hashlib
 import os
 import random
 import stat
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from distfile_mirror.blobs.cache_folder import CacheError
-from distfile_mirror.blobs.cached_blob import HELD_BACK_BYTES, CachedBlob
+from distfile_mirror.blobs.cached_blob import HELD_BACK_BYTES
 from distfile_mirror.blobs.read_through_cache import SMALL_BYTES, ReadThroughCache
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError
 from distfile_mirror.errors import StorageError
-from tests.contract.places import S3Place
-from tests.relay import Relay
+from tests.contract.cache_readers import GENEROUS, files, put, read_through, sha256_of, wait_until, whole_files
 
-REPOSITORY = Path(__file__).parents[2]
 SMALL = b"a small one" * 1000
 LARGE = random.Random(7).randbytes(6_000_000)
-GENEROUS = 1 << 30
-
-READ = """
-import json, sys
-from pathlib import Path
-from tests.contract.places import open_place, say
-from tests.contract.test_read_through_cache import read_through
-from distfile_mirror.blobs.read_through_cache import ReadThroughCache
-place = open_place(**json.loads(sys.argv[1]))
-with ReadThroughCache(place.store, Path(sys.argv[2]), limit=int(sys.argv[3])) as cache:
-    say("ready")
-    for line in sys.stdin:
-        blob = cache.open(line.strip())
-        say("opened")
-        read_through(blob)
-        say("read")
-"""
-
-
-@pytest.fixture
-def relay(ceph_gateway):
-    with Relay(ceph_gateway.port) as relay:
-        yield relay
-
-
-@pytest.fixture
-def place(tmp_path, ceph_gateway, relay):
-    return S3Place(tmp_path, relay.endpoint, ceph_gateway.access_key, ceph_gateway.secret_key)
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def cache(place, root):
-    with ReadThroughCache(place.store, root, limit=GENEROUS) as cache:
-        yield cache
-
-
-def sha256_of(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-def put(place, data):
-    writer = place.store.create()
-    writer.write(data)
-    writer.commit(sha256_of(data))
-    return sha256_of(data)
-
-
-def read_through(blob, *, seconds=30):
-    """Read all of a blob as the proxy does, closing it then; what came before an error is in its ``received``."""
-    received = b""
-    until = time.monotonic() + seconds
-    try:
-        with blob:
-            while len(received) < blob.size:
-                end = blob.readable_end(0, blob.size) if isinstance(blob, CachedBlob) else blob.size
-                received += os.pread(blob.fd, end - len(received), len(received))
-                assert time.monotonic() < until, f"{len(received)} of {blob.size} bytes"
-                time.sleep(0.002)
-    except StorageError as error:
-        error.received = received
-        raise
-    return received
-
-
-def wait_until(condition, seconds=10):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
-def files(root):
-    return {path.name for path in root.rglob("*") if path.is_file() and len(path.name) == 64}
-
-
-def whole_files(root):
-    return {path.name for path in root.glob("sha256/*/*")}
-
-
-class Reader:
-    """Another process with a cache of its own on the same folder."""
-
-    def __init__(self, place, root, limit=GENEROUS):
-        import json
-
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", READ, json.dumps(place.arguments), root, str(limit)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=REPOSITORY,
-        )
-        assert self.says() == "ready"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.communicate()
-
-    def says(self):
-        """Return its next word, or nothing at its end; what it logs is left out."""
-        lines = map(str.strip, self.process.stdout)
-        return next((line for line in lines if line in {"ready", "opened", "read"}), "")
-
-    def ask(self, sha256):
-        self.process.stdin.write(sha256 + "\n")
-        self.process.stdin.flush()
 
 
 @pytest.mark.parametrize("data", [b"", b"x", SMALL, bytes(SMALL_BYTES), LARGE], ids=len)
@@ -163,34 +43,16 @@ def test_what_is_not_there(cache, root):
 
 def test_a_large_blob_is_read_while_it_comes_in(place, cache, relay):
     sha256 = put(place, LARGE)
-    relay.bytes_per_second = 6_000_000
+    relay.bytes_per_second = 2_000_000
     begun = time.monotonic()
     blob = cache.open(sha256)
-    assert time.monotonic() - begun < 0.8
+    assert time.monotonic() - begun < 1.5
     wait_until(lambda: blob.readable_end(0, len(LARGE)) > 0)
     first = blob.readable_end(0, len(LARGE))
     assert first < len(LARGE) / 2
     assert os.pread(blob.fd, first, 0) == LARGE[:first]
     assert blob.readable_end(0, 1000) == 0  # a short range waits for the digest
     assert read_through(blob) == LARGE
-    assert relay.asked("GET", sha256) == [0]
-
-
-def test_many_readers_in_several_processes_fetch_once(place, cache, root, relay):
-    sha256 = put(place, LARGE)
-    relay.bytes_per_second = 6_000_000
-    got = []
-    threads = [threading.Thread(target=lambda: got.append(read_through(cache.open(sha256)))) for _ in range(20)]
-    with Reader(place, root) as one, Reader(place, root) as other:
-        for reader in (one, other):
-            reader.ask(sha256)
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for reader in (one, other):
-            assert (reader.says(), reader.says()) == ("opened", "read")
-    assert got == [LARGE] * 20
     assert relay.asked("GET", sha256) == [0]
 
 
@@ -222,20 +84,6 @@ def test_a_corrupt_large_blob_is_never_whole(place, cache, root, wrong):
         assert len(getattr(caught.value, "received", b"")) <= len(LARGE) - HELD_BACK_BYTES
     assert files(root) == set()
     assert cache.counts.corrupt == 1  # the others were refused at once
-
-
-def test_followers_of_a_corrupt_blob_do_not_get_it_either(place, cache, root, relay):
-    sha256 = sha256_of(LARGE)
-    place.overwrite(sha256, LARGE[::-1])
-    relay.bytes_per_second = 10_000_000
-    with Reader(place, root) as other:
-        other.ask(sha256)
-        assert other.says() == "opened"
-        with pytest.raises(StorageError, match="could not be brought into the cache") as caught:
-            read_through(cache.open(sha256))
-        assert len(caught.value.received) <= len(LARGE) - HELD_BACK_BYTES
-        assert other.says() == ""  # it ended with the error
-    assert relay.asked("GET", sha256) == [0]
 
 
 def test_a_corrupt_small_blob_is_not_opened(place, cache, root):
@@ -280,24 +128,6 @@ def test_what_a_dead_process_left_verified_is_put_into_its_place(cache, root):
     left.chmod(0o444)
     assert read_through(cache.open(sha256)) == SMALL
     assert whole_files(root) == files(root) == {sha256}
-
-
-def test_a_filler_that_is_killed_is_replaced(place, cache, root, relay):
-    sha256 = put(place, LARGE)
-    relay.bytes_per_second = 3_000_000
-    with Reader(place, root) as filler:
-        filler.ask(sha256)
-        assert filler.says() == "opened"
-        blob = cache.open(sha256)
-        wait_until(lambda: blob.readable_end(0, blob.size) > 1_000_000)
-        relay.bytes_per_second = 0
-        filler.process.kill()
-        filler.process.wait()
-        assert read_through(blob) == LARGE
-    first, second = relay.asked("GET", sha256)
-    assert first == 0
-    assert second > 1_000_000
-    wait_until(lambda: whole_files(root) == {sha256})
 
 
 def test_a_store_that_breaks_off_is_asked_for_the_rest(place, cache, relay, ceph_gateway):
@@ -374,19 +204,6 @@ def test_a_blob_that_is_being_used_is_not_the_oldest(place, root):
             cache.open(name).close()
         assert path.exists()
         used.close()
-
-
-def test_two_processes_keep_to_the_bound_together(place, root):
-    limit = 2_000_000
-    names = [put(place, os.urandom(150_000)) for _ in range(40)]
-    with Reader(place, root, limit) as one, Reader(place, root, limit) as other:
-        for number, name in enumerate(names):
-            reader = one if number % 2 else other
-            reader.ask(name)
-            assert (reader.says(), reader.says()) == ("opened", "read")
-            assert sum(path.stat().st_size for path in root.glob("*/*/*")) <= limit + 150_000
-        wait_until(lambda: not list((root / "filling").iterdir()))
-        assert limit / 2 < sum(path.stat().st_size for path in root.glob("sha256/*/*")) <= limit
 
 
 def test_a_blob_larger_than_the_cache_is_served_and_not_kept(place, root):
