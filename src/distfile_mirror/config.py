@@ -10,12 +10,11 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from distfile_mirror.blobs.locations import FILE, BlobsLocation, parse_blobs_url
+from distfile_mirror.blobs.locations import FILE, BlobsLocation, parse_blobs_url, parse_endpoint
 from distfile_mirror.blobs.secret_files import read_secret
 from distfile_mirror.catalog.database_urls import database_settings
 from distfile_mirror.errors import MirrorError
@@ -122,6 +121,7 @@ class Config(BaseSettings):
         None, description="File with the access key's id; by default the environment: AWS_ACCESS_KEY_ID and its kin."
     )
     s3_secret_access_key_file: Path | None = Field(None, description="File with its secret.")
+    s3_ca: Path | None = Field(None, description="PEM file of CAs that the server may have beside the usual ones.")
     cache_bytes: Bytes = Field(
         20 << 30, description="Bytes of an object store's blobs that the proxies of a machine keep in DATA/cache."
     )
@@ -253,11 +253,7 @@ class Config(BaseSettings):
     @field_validator("s3_endpoint")
     @classmethod
     def _is_endpoint(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or "@" in parts.netloc):
-            message = "write the address of a server without credentials, such as https://s3.example.org:9000"
-            raise ValueError(message)
-        return value.rstrip("/")
+        return parse_endpoint(value) if value else ""
 
     @field_validator("s3_access_key_id_file", "s3_secret_access_key_file")
     @classmethod
@@ -277,7 +273,7 @@ class Config(BaseSettings):
             read_credentials(value)
         return value
 
-    @field_validator("upstream_ca")
+    @field_validator("upstream_ca", "s3_ca")
     @classmethod
     def _readable(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():

@@ -194,6 +194,26 @@ class TestPages:
         assert told[-1].endswith("alice\tadministrator\taccounts\tenabled\n")
         assert "401" in terminal.run("curl -sS -o /dev/null -w '%{http_code}' http://127.0.0.1:8080/api/v1/files")
 
+    def test_store_blobs_in_s3(self, terminal, ceph_gateway):
+        ceph_gateway.make_bucket("mirror-blobs")
+        ours = {
+            "EXAMPLEKEYID": ceph_gateway.access_key,
+            "example/secret": ceph_gateway.secret_key,
+            "https://s3.example.org": ceph_gateway.endpoint,
+        }
+        told = []
+        for block in blocks("docs/howto/store-blobs-in-s3.md"):
+            for theirs, here in ours.items():
+                block = block.replace(theirs, here)  # noqa: PLW2901
+            told.append(terminal.run(block))
+        assert "ok" in told[3]
+        assert "is present" in told[4]
+        assert (terminal.folder / "foo-1.2.tar.gz").read_bytes() == FOO
+        assert not (terminal.folder / "data" / "blobs").exists()
+        assert "distfile_mirror_proxy_cache_fills_total" in told[5]
+        sha256 = hashlib.sha256(FOO).hexdigest()
+        assert ("PUT", f"/mirror-blobs/production/sha256/{sha256[:2]}/{sha256}", 200) in ceph_gateway.requests()
+
     def test_rest_api(self, terminal):
         terminal.run("distfile-mirror serve")
         told = [terminal.run(block) for block in blocks("docs/reference/rest-api.md")]

@@ -90,8 +90,10 @@ class S3Place:
 
 
 def secret_file(path, content):
-    path.write_text(content + "\n")
-    path.chmod(0o600)
+    """Write a secret into a file, unless it is there: another process may be reading it."""
+    if not path.exists():
+        path.write_text(content + "\n")
+        path.chmod(0o600)
     return path
 
 

@@ -16,7 +16,6 @@ from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError
 from distfile_mirror.errors import StorageError, StorageFullError
 from tests.contract.places import DiskPlace, S3Place
-from tests.requirements import skip
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = bytes(range(256)) * 1000
@@ -206,21 +205,6 @@ def test_remove_abandoned_removes_what_a_killed_process_left(place):
         process.wait()
     assert store.remove_abandoned() == 1
     assert not list(incoming.iterdir())
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        skip("mounting a small file system needs root")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_loses_nothing_of_what_is_stored_together(small_disk):

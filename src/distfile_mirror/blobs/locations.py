@@ -57,3 +57,12 @@ def parse_blobs_url(text: str) -> BlobsLocation:
         message = f"{text!r} has an empty part or dots in its prefix; write it such as {form}"
         raise ValueError(message)
     return BlobsLocation(parts.scheme, parts.netloc, path.strip("/"))
+
+
+def parse_endpoint(text: str) -> str:
+    """Read the address of a server, without a slash at its end. Raises ValueError, without repeating secrets."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or "@" in parts.netloc:
+        message = "write the address of a server without credentials, such as https://s3.example.org:9000"
+        raise ValueError(message)
+    return text.rstrip("/")

@@ -42,7 +42,8 @@ _EXPIRY_MARGIN_SECONDS = 300
 class S3Settings:
     """What is needed beside a bucket's name; empty or None: as the environment says, or S3's own.
 
-    ``path_style``: the bucket is the first part of the path, and not of the host name.
+    ``path_style``: the bucket is the first part of the path, and not of the host name. ``ca_file``: a PEM
+    file of CAs that are trusted beside the usual ones.
     """
 
     endpoint: str = ""
@@ -50,6 +51,7 @@ class S3Settings:
     path_style: bool = True
     access_key_id_file: Path | None = None
     secret_access_key_file: Path | None = None
+    ca_file: Path | None = None
 
 
 class Connections(NamedTuple):
@@ -72,7 +74,7 @@ def connect(location: BlobsLocation, s3: S3Settings) -> Connections:
                 for silence in (READ_SILENCE_SECONDS, WRITE_SILENCE_SECONDS)
             )
         )
-    except BaseError as error:
+    except (BaseError, OSError) as error:
         message = f"{location} cannot be used: {str(error).splitlines()[0]}"
         raise ValueError(message) from None
 
@@ -134,6 +136,8 @@ def _client_options(s3: S3Settings, silence: int) -> ClientConfig:
     # obstore reads this variable only where it is given no options.
     if s3.endpoint.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true", "yes"}:
         options["allow_http"] = True
+    if s3.ca_file is not None:
+        options["root_certificate"] = s3.ca_file.read_bytes()
     return options
 
 

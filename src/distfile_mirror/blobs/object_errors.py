@@ -21,6 +21,10 @@ _OWN_READER = re.compile(r"External AWS credential provider: \w+: (.*)")
 _AT = re.compile(r"Error performing \w+ (https?://[^/\s]+)")
 
 
+class UnreachableError(StorageError):
+    """The object store cannot be reached now."""
+
+
 @contextmanager
 def object_errors(store: str, key: str) -> Iterator[None]:
     """Turn what obstore raises into StorageError, or BlobMissingError where ``store`` has no ``key``."""
@@ -31,27 +35,38 @@ def object_errors(store: str, key: str) -> Iterator[None]:
             raise StorageError(f"the blob store failed: {store} does not exist: create the bucket") from error
         raise BlobMissingError(f"{key} is missing from the blob store {store}") from error
     except (BaseError, ValueError) as error:
-        raise StorageError(f"the blob store failed: {_told(store, error)}") from error
+        kind = UnreachableError if _is_about_connections(str(error)) else StorageError
+        raise kind(f"the blob store failed: {_told(store, error)}") from error
 
 
 def _told(store: str, error: Exception) -> str:
     text = str(error)
     at = _AT.search(text)
     where = f"{store} at {at[1]}" if at else store
-    if _INSTANCE_METADATA in text:
-        return f"there are no credentials for {store}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files"
     own = _OWN_READER.search(text)
     if own:
         return f"there are no credentials for {store}: {own[1]}"
-    if "BadScheme" in text:
-        return f"{where} is asked without TLS, which must be allowed: name it in s3_endpoint, or set AWS_ALLOW_HTTP"
+    if _INSTANCE_METADATA in text:
+        return f"there are no credentials for {store}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files"
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         code = _code(text)
         return f"{where} refuses the credentials{f' ({code})' if code else ''}: check key, secret and rights"
-    if "error sending request" in text or "response body error" in text:
-        return f"{where} cannot be reached: {_connection_reason(text)}"
+    return f"{where} {_fault(text)}"
+
+
+def _fault(text: str) -> str:
+    if "BadScheme" in text:
+        return "is asked without TLS, which must be allowed: name it in s3_endpoint, or set AWS_ALLOW_HTTP"
+    if "InvalidCertificate" in text:
+        return "has a certificate that is not trusted: name the file of its CA in s3_ca"
+    if _is_about_connections(text):
+        return f"cannot be reached: {_connection_reason(text)}"
     reason = _code(text) or text.partition("\n")[0]
-    return f"{where}: {reason[:MAX_REASON_CHARACTERS]}"
+    return f"does not do as it should: {reason[:MAX_REASON_CHARACTERS]}"
+
+
+def _is_about_connections(text: str) -> bool:
+    return "error sending request" in text or "response body error" in text
 
 
 def _connection_reason(text: str) -> str:

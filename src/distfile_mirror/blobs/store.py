@@ -37,6 +37,11 @@ class OpenBlob:
 
     __slots__ = ("fd", "size")
 
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether the next reader had better open it anew."""
+        return False
+
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
         self.size = size

@@ -12,6 +12,7 @@ import ssl
 import struct
 import termios
 
+from distfile_mirror.blobs.cached_blob import CachedBlob
 from distfile_mirror.blobs.store import OpenBlob
 from distfile_mirror.errors import StorageError
 
@@ -31,6 +32,10 @@ class ColdError(Exception):
         self.first = first
         self.length = length
         super().__init__()
+
+
+class NotYetError(Exception):
+    """The next bytes have not come from the object store yet."""
 
 
 class ChunkPool:
@@ -53,11 +58,11 @@ class ChunkPool:
 class PlainBody:
     """Bytes ``first`` to ``end`` of ``blob`` for a plain socket."""
 
-    __slots__ = ("_blob", "_position", "end")
+    __slots__ = ("_blob", "end", "position")
 
     def __init__(self, blob: OpenBlob, first: int, end: int) -> None:
         self._blob = blob
-        self._position = first
+        self.position = first
         self.end = end
 
     def send(self, sock: socket.socket) -> int:
@@ -69,11 +74,11 @@ class PlainBody:
             OSError: when the connection is broken.
         """
         sent = 0
-        while self._position < self.end and sent < TURN_BYTES:
-            length = min(SENDFILE_BYTES, self.end - self._position)
+        while self.position < self.end and sent < TURN_BYTES:
+            length = min(SENDFILE_BYTES, self.end - self.position)
             try:
-                _check_cached(self._blob.fd, self._position, length)
-                count = os.sendfile(sock.fileno(), self._blob.fd, self._position, length)
+                _check_cached(self._blob.fd, self.position, length)
+                count = os.sendfile(sock.fileno(), self._blob.fd, self.position, length)
             except (BlockingIOError, ColdError):
                 if sent:
                     return sent
@@ -81,13 +86,13 @@ class PlainBody:
             if not count:
                 raise StorageError("a blob ended before its size")
             sent += count
-            self._position += count
+            self.position += count
         return sent
 
     @property
     def finished(self) -> bool:
         """Tell whether all has been sent."""
-        return self._position >= self.end
+        return self.position >= self.end
 
     def warm(self, cold: ColdError) -> None:
         """In a thread: bring what ``cold`` says into the page cache."""
@@ -104,11 +109,11 @@ class PlainBody:
 class TlsBody:
     """Bytes ``first`` to ``end`` of ``blob`` for a TLS socket."""
 
-    __slots__ = ("_blob", "_chunk", "_pending", "_pool", "_position", "end")
+    __slots__ = ("_blob", "_chunk", "_pending", "_pool", "end", "position")
 
     def __init__(self, blob: OpenBlob, first: int, end: int, pool: ChunkPool) -> None:
         self._blob = blob
-        self._position = first
+        self.position = first
         self.end = end
         self._pool = pool
         self._chunk: bytearray | None = None
@@ -117,7 +122,7 @@ class TlsBody:
     def send(self, sock: ssl.SSLSocket) -> int:
         """See PlainBody.send; a chunk goes out whole or, so far as one can tell here, not at all."""
         sent = 0
-        while self._position < self.end and sent < TURN_BYTES:
+        while self.position < self.end and sent < TURN_BYTES:
             try:
                 if self._pending is None:
                     self._fill()
@@ -127,7 +132,7 @@ class TlsBody:
                     return sent
                 raise
             sent += count
-            self._position += count
+            self.position += count
             pending = self._pending
             self._pending = pending[count:] if pending is not None and count < len(pending) else None
         if self.finished:
@@ -137,7 +142,7 @@ class TlsBody:
     @property
     def finished(self) -> bool:
         """Tell whether all has been sent."""
-        return self._position >= self.end
+        return self.position >= self.end
 
     def warm(self, cold: ColdError) -> None:
         """In a thread: see PlainBody.warm."""
@@ -152,11 +157,11 @@ class TlsBody:
             self._pool.give_back(chunk)
 
     def _fill(self) -> None:
-        length = min(TLS_CHUNK_BYTES, self.end - self._position)
+        length = min(TLS_CHUNK_BYTES, self.end - self.position)
         try:
-            count = os.preadv(self._blob.fd, [self._view(length)], self._position, _NOWAIT)
+            count = os.preadv(self._blob.fd, [self._view(length)], self.position, _NOWAIT)
         except BlockingIOError:
-            raise ColdError(self._position, length) from None
+            raise ColdError(self.position, length) from None
         self._take(count)
 
     def _take(self, count: int) -> None:
@@ -170,7 +175,54 @@ class TlsBody:
         return memoryview(self._chunk)[:length]
 
 
-Body = PlainBody | TlsBody
+class GrowingBody:
+    """What ``body`` sends of a blob that is still coming in; never further than it may be read."""
+
+    __slots__ = ("_blob", "_body", "_end", "_first")
+
+    def __init__(self, body: PlainBody | TlsBody, blob: CachedBlob) -> None:
+        self._body = body
+        self._blob = blob
+        self._first = body.position
+        self._end = body.end
+
+    def send(self, sock: socket.socket) -> int:
+        """See PlainBody.send.
+
+        Raises:
+            NotYetError: when all that may be read now went out.
+            StorageError: when the blob will not come.
+        """
+        readable = self._blob.readable_end(self._first, self._end)
+        if readable <= self._body.position:
+            raise NotYetError
+        self._body.end = readable
+        return self._body.send(sock)  # type: ignore[arg-type]
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether all has been sent."""
+        return self._body.position >= self._end
+
+    def warm(self, cold: ColdError) -> None:
+        """In a thread: see PlainBody.warm."""
+        self._body.warm(cold)
+
+    def close(self) -> None:
+        """Let go of the blob."""
+        self._body.close()
+
+
+Body = PlainBody | TlsBody | GrowingBody
+
+
+def make_body(blob: OpenBlob, first: int, end: int, sock: socket.socket, pool: ChunkPool) -> Body:
+    """Return what sends the bytes ``first`` to ``end`` of ``blob`` to ``sock``."""
+    body = TlsBody(blob, first, end, pool) if isinstance(sock, ssl.SSLSocket) else PlainBody(blob, first, end)
+    if not isinstance(blob, CachedBlob):
+        return body
+    blob.was_used = True
+    return body if blob.is_whole else GrowingBody(body, blob)
 
 
 def unsent_bytes(fd: int) -> int:

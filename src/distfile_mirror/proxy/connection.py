@@ -16,7 +16,7 @@ from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.uris import Authority
 from distfile_mirror.proxy import pages
 from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer, registry_base_answer
-from distfile_mirror.proxy.bodies import Body, ColdError, PlainBody, TlsBody, unsent_bytes
+from distfile_mirror.proxy.bodies import Body, ColdError, NotYetError, make_body, unsent_bytes
 from distfile_mirror.proxy.counters import Count
 from distfile_mirror.proxy.decide import Refuse, Serve, ServeOwn, ServeRegistryBase, StartTls, decide
 from distfile_mirror.proxy.files import ServedFile
@@ -323,10 +323,7 @@ class Connection:
             self._send(head + (body if plan.length == file.size else body[plan.first : plan.first + plan.length]))
         elif file.blob is not None:
             end = plan.first + plan.length
-            if isinstance(self._sock, ssl.SSLSocket):
-                self._body = TlsBody(file.blob, plan.first, end, self._worker.chunks)
-            else:
-                self._body = PlainBody(file.blob, plan.first, end)
+            self._body = make_body(file.blob, plan.first, end, self._sock, self._worker.chunks)
             self._send(head)
 
     def _answer_own(self, request: Request, status: int, lines: bytes, body: bytes) -> None:
@@ -377,6 +374,9 @@ class Connection:
         except ColdError as cold:
             self._warm(cold)
             return False
+        except NotYetError:
+            self._wait_for_bytes()
+            return False
         except (OSError, MirrorError):
             self.close()
             return False
@@ -425,6 +425,19 @@ class Connection:
         if error is not None:
             self.close()
         elif self._flush():
+            self._answered()
+            self._next()
+
+    def _wait_for_bytes(self) -> None:
+        self.deadline = float("inf")  # it is not the client that stalls
+        self._stop_writing()
+        self._worker.wait_for_bytes(self._bytes_came)
+
+    def _bytes_came(self) -> None:
+        if self.fd < 0:
+            return
+        self._set_deadline(Count.LIMIT_STALLED_WRITER)
+        if self._flush():
             self._answered()
             self._next()
 

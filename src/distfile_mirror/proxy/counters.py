@@ -42,6 +42,12 @@ class Count(IntEnum):
     LIMIT_CONNECTIONS = 22
     LIMIT_CONNECTIONS_PER_CLIENT = 23
     SIGHTINGS_DROPPED = 24
+    CACHE_HITS = 25
+    CACHE_FILLS = 26
+    CACHE_FILLED_BYTES = 27
+    CACHE_FILLS_FAILED = 28
+    CACHE_CORRUPT = 29
+    CACHE_EVICTED = 30
 
 
 BY_OUTCOME = {
@@ -75,6 +81,12 @@ SINGLE = {
         Count.SIGHTINGS_DROPPED,
         "Notes of what was asked for that were lost, for want of room or database.",
     ),
+    "cache_hits": (Count.CACHE_HITS, "Blobs of an object store that were opened and were in the cache on disk."),
+    "cache_fills": (Count.CACHE_FILLS, "Blobs that began to be brought from the object store into the cache."),
+    "cache_filled_bytes": (Count.CACHE_FILLED_BYTES, "Bytes brought from the object store into the cache."),
+    "cache_fills_failed": (Count.CACHE_FILLS_FAILED, "Blobs that could not be brought into the cache."),
+    "cache_corrupt": (Count.CACHE_CORRUPT, "Blobs whose bytes in the object store are not those of their digest."),
+    "cache_evicted": (Count.CACHE_EVICTED, "Blobs that were removed from the cache to make room."),
     "lookups_failed": (Count.LOOKUPS_FAILED, "Look-ups that database or blob store did not answer."),
 }
 _SIZE = 8 * 64  # room for more

@@ -35,7 +35,7 @@ class ServedFile:
     @property
     def is_open(self) -> bool:
         """Tell whether its bytes are at hand."""
-        return self.body is not None or self.blob is not None
+        return self.body is not None or (self.blob is not None and not self.blob.is_stale)
 
     def with_body(self, body: bytes) -> "ServedFile":
         """Return it with its bytes in memory."""

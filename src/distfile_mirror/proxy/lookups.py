@@ -91,6 +91,12 @@ class Lookups:
         """Forget what was not there; called once a second."""
         self._misses.clear()
 
+    def forget_stale(self) -> None:
+        """Let go of open blobs that the cache has no more, so that their disk space is free."""
+        for uri in [uri for uri in self._opened if not self._entries[uri].file.is_open]:
+            del self._opened[uri]
+            self._entries[uri].file = self._entries[uri].file.closed()
+
     def set_revision(self, revision: int) -> None:
         """Take the catalog's revision; what was found under another is looked up again."""
         if revision != self._revision:

@@ -5,7 +5,7 @@ Workers share the port (SO_REUSEPORT) and nothing else but the numbers that they
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +30,10 @@ ACCEPTS_A_TURN = 64
 TICK_SECONDS = 1.0
 # What was seen is written every so many seconds.
 TICKS_A_FLUSH = 3
+# Open blobs that the cache has no more are let go of every so many seconds.
+TICKS_A_CLEANING = 5
+# How often those who wait for bytes of a blob that comes in look for more.
+WAIT_SECONDS = 0.015
 
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Type: text/plain\r\n"
@@ -56,7 +60,7 @@ class Worker:
     """Accepts connections and gives them what they need.
 
     ``lookups``, ``tls`` and ``own`` answer; ``revision`` asks the catalog for its revision, in
-    ``executor``; ``counters`` are indexed by Count.
+    ``executor``; ``counters`` are indexed by Count; ``counted_elsewhere`` returns numbers that others keep.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Worker:
         sightings: SightingsGatherer,
         admin_url: str,
         direct_channel: Channel,
+        counted_elsewhere: Callable[[], Mapping[Count, int]] = dict,
     ) -> None:
         self.loop = loop
         self.limits = limits
@@ -98,6 +103,8 @@ class Worker:
         self._revision = revision
         self._connections: set[Connection] = set()
         self._by_client: dict[str, int] = {}
+        self._counted_elsewhere = counted_elsewhere
+        self._waiting: list[Callable[[], object]] = []
         self._listener: socket.socket | None = None
         self._asking = False
         self._ticks = 0
@@ -136,6 +143,17 @@ class Worker:
     def warm(self, body: Body, cold: ColdError, then: Callable[[Exception | None], object]) -> None:
         """Read what is not in memory in a thread, then call ``then``, with what went wrong if anything did."""
         self._executor.submit(self._warm, body, cold, then)
+
+    def wait_for_bytes(self, then: Callable[[], object]) -> None:
+        """Call ``then`` in a moment, when more bytes of a blob may have come in."""
+        if not self._waiting:
+            self.loop.call_later(WAIT_SECONDS, self._wake_waiting)
+        self._waiting.append(then)
+
+    def _wake_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
 
     def note_miss(self, asked: Serve, found: Missing, label: str, client: str) -> None:
         """Note that something was asked for in vain, and log it."""
@@ -212,8 +230,12 @@ class Worker:
         self.date_lines = b"Server: distfile-mirror\r\nDate: %s\r\n" % formatdate(usegmt=True).encode()
         self.counters[Count.CERTIFICATES_ISSUED] = self.tls.issued
         self.counters[Count.SIGHTINGS_DROPPED] = self.sightings.dropped
+        for count, number in self._counted_elsewhere().items():
+            self.counters[count] = number
         self.lookups.forget_misses()
         self._ticks += 1
+        if self._ticks % TICKS_A_CLEANING == 0:
+            self.lookups.forget_stale()
         if self._ticks % TICKS_A_FLUSH == 0:
             self.sightings.flush(self.counters[Count.BYTES_SENT])
         for connection in [item for item in self._connections if item.deadline < self.now]:

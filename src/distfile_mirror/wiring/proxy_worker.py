@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from distfile_mirror.authority import root
 from distfile_mirror.authority.leaves import LeafIssuer
 from distfile_mirror.authority.root import AuthorityError
-from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog import database
 from distfile_mirror.catalog.look_up import revision
 from distfile_mirror.catalog.sightings import write_sightings
@@ -27,7 +26,7 @@ from distfile_mirror.proxy.sightings import SightingsGatherer
 from distfile_mirror.proxy.tls import Certificates
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.sockets import listen
-from distfile_mirror.wiring.storage import open_authority, open_blob_store
+from distfile_mirror.wiring.storage import ProxiedBlobs, open_authority, proxied_blobs
 
 LOOKUP_THREADS = 4
 # Between looks whether the CA was replaced.
@@ -49,11 +48,12 @@ async def _run(config: Config, number: int) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     with (
+        proxied_blobs(config) as blobs,
         ThreadPoolExecutor(LOOKUP_THREADS, "lookups") as lookups,
         # Apart, so that a flood of new host names delays nobody's look-up.
         ThreadPoolExecutor(1, "certificates") as certificates,
     ):
-        worker = _worker(config, number, open_blob_store(config), lookups, certificates)
+        worker = _worker(config, number, blobs, lookups, certificates)
         watching = loop.create_task(_follow_authority(config, worker))
         listener = listen(config.proxy_listen, reuse_port=True)
         tell_ready()
@@ -81,7 +81,7 @@ async def _follow_authority(config: Config, worker: Worker) -> None:
 
 
 def _worker(
-    config: Config, number: int, store: BlobStore, lookups: ThreadPoolExecutor, certificates: ThreadPoolExecutor
+    config: Config, number: int, blobs: ProxiedBlobs, lookups: ThreadPoolExecutor, certificates: ThreadPoolExecutor
 ) -> Worker:
     loop = asyncio.get_running_loop()
     authority = open_authority(config)
@@ -93,7 +93,7 @@ def _worker(
         limits=_limits(config),
         lookups=Lookups(
             find=find,
-            blobs=store,
+            blobs=blobs.reader,
             executor=lookups,
             call_soon=loop.call_soon_threadsafe,
             max_entries=config.proxy_cached_lookups,
@@ -109,7 +109,7 @@ def _worker(
             anchors=_anchors(authority),
             admin_url=config.effective_admin_url,
             proxy_url=proxy_url,
-            checks={"database": database.check, "blob store": store.check},
+            checks={"database": database.check, "blob store": blobs.reader.check},
             registry=_registry(config),
             executor=lookups,
             call_soon=loop.call_soon_threadsafe,
@@ -119,6 +119,7 @@ def _worker(
         revision=revision,
         sightings=SightingsGatherer(write=write_sightings, executor=lookups),
         admin_url=config.effective_admin_url,
+        counted_elsewhere=blobs.counts,
         direct_channel=Channel(
             own_hosts=frozenset(name.encode() for name in own_hosts),
             own_port=config.proxy_listen.port,

@@ -7,8 +7,19 @@ import threading
 
 import pytest
 
+from distfile_mirror.blobs.cached_blob import HELD_BACK_BYTES, CachedBlob
 from distfile_mirror.blobs.store import OpenBlob
-from distfile_mirror.proxy.bodies import TLS_CHUNK_BYTES, ChunkPool, ColdError, PlainBody, TlsBody
+from distfile_mirror.errors import StorageError
+from distfile_mirror.proxy.bodies import (
+    TLS_CHUNK_BYTES,
+    ChunkPool,
+    ColdError,
+    GrowingBody,
+    NotYetError,
+    PlainBody,
+    TlsBody,
+    make_body,
+)
 
 CONTENT = random.Random(5).randbytes(3_000_000)
 
@@ -99,3 +110,92 @@ def test_a_blob_is_closed_when_nobody_has_it_any_more(tmp_path):
     del answer_under_way
     with pytest.raises(OSError):
         os.fstat(fd)
+
+
+class Coming:
+    """The progress of a blob that comes in as a test says."""
+
+    def __init__(self):
+        self.bytes = 0
+        self.is_verified = self.has_failed = False
+
+    def available(self):
+        if self.has_failed:
+            raise StorageError
+        return self.bytes
+
+
+def received_so_far(sock):
+    received = b""
+    sock.setblocking(False)
+    while True:
+        try:
+            received += sock.recv(1 << 20)
+        except BlockingIOError:
+            return received
+
+
+def send_what_may_be_sent(body, ours, theirs):
+    """Send until the body says that there is no more yet; return what arrived."""
+    received = b""
+    while not body.finished:
+        try:
+            body.send(ours)
+        except NotYetError:
+            return received + received_so_far(theirs)
+        except BlockingIOError:
+            received += received_so_far(theirs)
+        except ColdError as error:
+            body.warm(error)
+    return received + received_so_far(theirs)
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+@pytest.mark.parametrize(("first", "end"), [(0, len(CONTENT)), (500_000, 1_200_000), (10, 20)])
+def test_a_blob_that_is_coming_in_is_sent_as_far_as_it_is_and_its_end_when_it_is_right(blob, kind, first, end):
+    progress = Coming()
+    pool = ChunkPool()
+    growing = CachedBlob(os.dup(blob.fd), len(CONTENT), progress)
+    inner = PlainBody(growing, first, end) if kind == "plain" else TlsBody(growing, first, end, pool)
+    body = GrowingBody(inner, growing)
+    ours, theirs = pair()
+    received = b""
+    for progress.bytes in (0, 100, 500_001, 600_000, len(CONTENT)):
+        received += send_what_may_be_sent(body, ours, theirs)
+        assert len(received) <= max(0, progress.bytes - first)
+        assert received == CONTENT[first : first + len(received)]
+    assert len(received) == max(0, end - first - HELD_BACK_BYTES)  # nothing is missing, and nothing is verified
+    assert not body.finished
+    progress.is_verified = True
+    received += send_what_may_be_sent(body, ours, theirs)
+    assert received == CONTENT[first:end]
+    assert body.finished
+    assert len(pool._free) == (kind == "tls")
+    ours.close()
+    theirs.close()
+
+
+def test_a_blob_that_does_not_come_is_an_error(blob):
+    progress = Coming()
+    growing = CachedBlob(os.dup(blob.fd), len(CONTENT), progress)
+    ours, theirs = pair()
+    body = make_body(growing, 0, len(CONTENT), ours, ChunkPool())
+    with pytest.raises(NotYetError):
+        body.send(ours)
+    assert not growing.is_stale
+    progress.has_failed = True
+    with pytest.raises(StorageError):
+        body.send(ours)
+    assert growing.is_stale
+    ours.close()
+    theirs.close()
+
+
+def test_what_is_whole_is_sent_without_a_detour(blob):
+    ours, theirs = pair()
+    progress = Coming()
+    progress.is_verified = True
+    for each in (blob, CachedBlob(os.dup(blob.fd), 5), CachedBlob(os.dup(blob.fd), 5, progress)):
+        assert type(make_body(each, 0, 5, ours, ChunkPool())) is PlainBody
+    ours.close()
+    theirs.close()

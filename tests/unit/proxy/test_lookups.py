@@ -1,12 +1,16 @@
 """What a worker remembers: with a real store, and a catalog that is a dict which can be away."""
 
 import hashlib
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Queue
 
 import pytest
 
 from distfile_mirror.blobs.disk import DiskBlobStore
+from distfile_mirror.blobs.read_through_cache import ReadThroughCache
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage, Why
 from distfile_mirror.errors import MirrorError, UnavailableError
 from distfile_mirror.model.states import State
@@ -33,14 +37,14 @@ class Catalog:
 class Bench:
     """Lookups, its catalog and store, and the loop's part: calls are made when ``find`` waits for them."""
 
-    def __init__(self, folder, executor, *, max_entries=100, max_bytes=1000):
+    def __init__(self, folder, executor, *, max_entries=100, max_bytes=1000, through=lambda store: store):
         self.catalog = Catalog()
         self.store = DiskBlobStore(folder)
         self.store.prepare()
         self._calls = Queue()
         self.lookups = Lookups(
             find=self.catalog.find,
-            blobs=self.store,
+            blobs=through(self.store),
             executor=executor,
             call_soon=lambda *call: self._calls.put(call),
             max_entries=max_entries,
@@ -209,3 +213,59 @@ def test_the_number_of_entries_is_bounded(tmp_path):
             bench.hold(f"{URI}{number}", b"x")
             bench.find(f"{URI}{number}")
         assert [bench.lookups.cached(f"{URI}{number}") is not None for number in range(5)] == [False] * 2 + [True] * 3
+
+
+class Source:
+    """A store as the cache asks it."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def size(self, sha256):
+        with self._store.open(sha256) as blob:
+            return blob.size
+
+    def read(self, sha256, first=0):
+        with self._store.open(sha256) as blob:
+            return blob.size, iter([os.pread(blob.fd, blob.size, first)])
+
+    def check(self):
+        self._store.check()
+
+
+def open_descriptors():
+    return {os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_what_the_cache_has_no_more_is_let_go_of_and_opened_anew(tmp_path):
+    content = os.urandom(lookups.SMALL_BYTES + 1)
+    root = tmp_path / "cache"
+    caches = []
+
+    def through(store):
+        caches.append(ReadThroughCache(Source(store), root, limit=1 << 30))
+        return caches[0].__enter__()
+
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor, through=through)
+        bench.hold(URI, content)
+        found = bench.find()
+        until = time.monotonic() + 5
+        while not (files := list(root.glob("sha256/*/*"))):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        bench.lookups.forget_stale()
+        assert bench.lookups.cached(URI) is found
+        files[0].unlink()
+        found.blob.touch()
+        assert os.pread(found.blob.fd, found.size, 0) == content  # whoever has it reads on
+        assert bench.lookups.cached(URI) is None
+        bench.lookups.forget_stale()
+        del found
+        assert not any("(deleted)" in path for path in open_descriptors() if str(root) in path)
+        again = bench.find()
+        assert os.pread(again.blob.fd, again.size, 0) == content
+        assert bench.lookups.cached(URI) is again
+        assert bench.catalog.asked == 1
+        caches[0].__exit__(None, None, None)
+    assert caches[0].counts.fills == 2

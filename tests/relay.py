@@ -1,0 +1,91 @@
+"""A TCP relay on loopback in front of a server: it counts requests, slows answers down, and cuts connections."""
+
+import re
+import socket
+import threading
+import time
+from contextlib import suppress
+
+REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) (/\S*) HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
+RANGE = re.compile(rb"(?im)^range: *bytes=(\d+)-")
+PIECE_BYTES = 65_536
+
+
+class Relay:
+    """Relays to ``port`` of this machine, from enter to exit.
+
+    ``requests``: method, path and first byte of each. ``bytes_per_second``: of each answer; 0: no limit.
+    """
+
+    def __init__(self, port):
+        self._target = port
+        self.requests = []
+        self.bytes_per_second = 0
+        self._connections = set()
+        self._threads = []
+
+    def __enter__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_):
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(10)
+
+    def cut(self):
+        """Break every connection."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def asked(self, method, part):
+        """Return the first bytes asked for by requests of ``method`` whose path has ``part``."""
+        return [first for each, path, first in self.requests if each == method and part in path]
+
+    def _start(self, target, *arguments):
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target), 10)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            self._connections |= {client, server}
+            self._start(self._relay, client, server, self._note)
+            self._start(self._relay, server, client, self._slow_down)
+
+    def _relay(self, source, sink, seen):
+        with suppress(OSError):
+            while data := source.recv(PIECE_BYTES):
+                seen(data)
+                sink.sendall(data)
+        for connection in (source, sink):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            self._connections.discard(source)
+        source.close()
+
+    def _note(self, data):
+        for method, path, headers in REQUEST.findall(data):
+            first = RANGE.search(headers)
+            self.requests.append((method.decode(), path.decode(), int(first[1]) if first else 0))
+
+    def _slow_down(self, data):
+        if self.bytes_per_second:
+            time.sleep(len(data) / self.bytes_per_second)
