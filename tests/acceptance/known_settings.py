@@ -5,8 +5,6 @@ import typer
 from distfile_mirror.cli.main import app
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config
 
-# Settings that are not there yet; a test sees to it that none is.
-COMING = {"blobs_url"}
 # What the client of object stores reads.
 OBJECT_STORE = {"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ALLOW_HTTP"}
 OTHERS = {f"{ENVIRONMENT_PREFIX}CONFIG"}
@@ -14,7 +12,7 @@ OTHERS = {f"{ENVIRONMENT_PREFIX}CONFIG"}
 
 def unknown(names):
     """Return those of ``names`` that nothing reads."""
-    known = {ENVIRONMENT_PREFIX + name.upper() for name in {*Config.model_fields, *COMING}}
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Config.model_fields}
     return set(names) - known - OBJECT_STORE - OTHERS
 
 
