@@ -1,5 +1,6 @@
 """deploy/kubernetes: rendered by kustomize, held against the schemas of Kubernetes, and against itself."""
 
+import base64
 import itertools
 import json
 import os
@@ -15,16 +16,16 @@ import yaml
 from distfile_mirror.config import load_config
 from distfile_mirror.supervisor import KILL_AFTER_GRACE_SECONDS
 from tests.acceptance import known_settings
-from tests.acceptance.pages import ROOT
+from tests.acceptance.pages import ROOT, blocks
 from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
 from tests.requirements import skip
 
+PAGE = "docs/howto/deploy-on-kubernetes.md"
 FOLDER = ROOT / "deploy" / "kubernetes"
 COMPONENTS = ["cron", "load-balancer", "admin-egress"]
 OLDEST = "1.25"
 OLDEST_KUBECTL = (1, 22)
 ENV_FILES = ["migrate", "web-proxy", "web-admin", "cron-download-files", "cron-download-containers"]
-DATABASE_URL = "postgresql://somebody:secret@db.example.org/mirror"
 WORKLOADS = {
     "Deployment": lambda spec: spec["template"],
     "Job": lambda spec: spec["template"],
@@ -48,20 +49,24 @@ def render(tmp_path_factory):
     """Return a function: which components are on -> all objects, of the example with the files that a user makes."""
     if kubectl_version() < OLDEST_KUBECTL:
         skip("kubectl is older than 1.22, and knows no components")
-    folder = tmp_path_factory.mktemp("kubernetes") / "deploy"
-    shutil.copytree(FOLDER, folder)
-    example = folder / "overlays" / "example"
-    secrets = example / "secrets"
-    subprocess.run(
-        [PROGRAM, "ca", "init", "--ca-dir", secrets], check=True, capture_output=True, env=clean_environment()
+    checkout = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(FOLDER, checkout / "deploy" / "kubernetes")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks(PAGE))],
+        cwd=checkout,
+        env=clean_environment(PATH=f"{PROGRAM.parent}:{os.environ['PATH']}"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    for name in ENV_FILES:
-        lines = [
-            f"DISTFILE_MIRROR_DATABASE_URL={DATABASE_URL}",
-            "AWS_ACCESS_KEY_ID=key",
-            "AWS_SECRET_ACCESS_KEY=secret",
-        ]
-        (secrets / f"{name}.env").write_text("\n".join(lines) + "\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.splitlines()[-1]) > len(ENV_FILES)
+    example = checkout / "my-mirror" / "overlays" / "example"
+    assert {path.stem for path in (example / "secrets").glob("*.env")} == set(ENV_FILES)
+    assert not [
+        path for path in (example / "secrets").iterdir() if path.stat().st_mode & 0o077 and path.suffix != ".pem"
+    ]
     text = (example / "kustomization.yaml").read_text()
 
     def rendered(*components):
@@ -204,8 +209,10 @@ def environment(objects, container):
         if "configMapRef" in source:
             [settings] = [each for each in of(objects, "ConfigMap") if name_of(each) == source["configMapRef"]["name"]]
             found |= settings["data"]
-    found |= {each["name"]: each.get("value", "10.0.0.7") for each in container.get("env", ())}
-    return {**found, "DISTFILE_MIRROR_DATABASE_URL": DATABASE_URL}
+        if "secretRef" in source:
+            [secret] = [each for each in of(objects, "Secret") if name_of(each) == source["secretRef"]["name"]]
+            found |= {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+    return found | {each["name"]: each.get("value", "10.0.0.7") for each in container.get("env", ())}
 
 
 def test_commands_and_settings_are_real(objects, monkeypatch):
@@ -226,6 +233,8 @@ def test_commands_and_settings_are_real(objects, monkeypatch):
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
         assert ports.items() <= {"proxy": config.proxy_listen.port, "admin": config.admin_listen.port}.items()
         assert config.blobs_url.startswith("s3://")
+        assert f"//{container['args'][0]}:" in config.database_url
+        assert bool(config.secret_key) == bool(config.metrics_token) == ("admin" in name)
         [data] = [volume["emptyDir"] for volume in pods(objects)[name]["spec"]["volumes"] if volume["name"] == "data"]
         if "proxy" in name:
             assert config.cache_bytes < int(data["sizeLimit"].removesuffix("Gi")) << 30

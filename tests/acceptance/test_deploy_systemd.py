@@ -14,7 +14,7 @@ import pytest
 
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config, load_config
 from tests.acceptance.booted_machine import BootedMachine
-from tests.acceptance.pages import ROOT
+from tests.acceptance.pages import ROOT, blocks
 from tests.acceptance.running_mirror import PROGRAM, clean_environment, free_port
 from tests.requirements import skip
 from tests.upstream_server import file
@@ -24,6 +24,8 @@ SERVICES = sorted(UNITS.glob("*.service"))
 STAYING = [path.name for path in SERVICES if "migrate" not in path.name]
 INSTALLED = "/opt/distfile-mirror/bin/distfile-mirror"
 MOST_EXPOSED = "15"  # of 100; a service without any hardening has 96
+PAGE = "docs/howto/deploy-on-one-machine.md"
+CHECKOUT = "/srv/checkout"
 URI = "https://up.test/foo-1.2.tar.gz"
 LOG = "/var/log/distfile-mirror.log"
 
@@ -99,7 +101,7 @@ def test_stopping_is_given_the_time_that_it_takes(service):
 
 
 class TestOnABootedMachine:
-    """As docs/howto/deploy-on-one-machine.md sets it up."""
+    """By the lines of the page that says how to."""
 
     @pytest.fixture
     def ports(self):
@@ -119,43 +121,44 @@ upstream_ca = "/etc/distfile-mirror/upstream-ca.pem"
 connect_to = ["up.test::127.0.0.1:{upstream.port}"]
 """
         )
-        subprocess.run(
-            [PROGRAM, "ca", "init", "--ca-dir", tmp_path / "ca"],
-            check=True,
-            capture_output=True,
-            env=clean_environment(),
-        )
         with BootedMachine(tmp_path, prepared(tmp_path, authority)) as booted:
             yield booted
 
     def test_a_file_gets_through(self, machine, ports, tmp_path):
-        machine.run("systemctl", "start", "distfile-mirror.target")
-        for port in ports.values():
-            wait_until_healthy(machine, f"http://127.0.0.1:{port}/health")
-        environment = clean_environment(DISTFILE_MIRROR_SERVER=f"http://127.0.0.1:{ports['admin']}")
-        add = [PROGRAM, "add", URI, "--project", "tests", "--reason", "to see it work", "--wait", "--timeout", "30"]
-        done = subprocess.run(add, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr + machine.read(LOG)
-        fetched = subprocess.run(
-            [
-                "curl",
-                "-sS",
-                "--proxy",
-                f"http://127.0.0.1:{ports['proxy']}",
-                "--cacert",
-                tmp_path / "ca" / "ca.pem",
-                URI,
-            ],
-            env=clean_environment(),
-            capture_output=True,
-            check=True,
-        )
-        assert fetched.stdout == b"foo\n"
+        install, start, add_user, reload, _compose = (f"cd {CHECKOUT}\n{block}" for block in blocks(PAGE))
+        typed(machine, install)
+        typed(machine, "cp /srv/mirror.toml /etc/distfile-mirror/mirror.toml")
+        typed(machine, start)
+        wait_until_healthy(machine, ports)
+        assert "alice" in typed(machine, add_user)
+        (tmp_path / "ca.pem").write_text(machine.read("/etc/distfile-mirror/ca/ca.pem"))
+        declare(ports, machine)
+        assert get(ports, tmp_path / "ca.pem") == b"foo\n"
         for service in STAYING:
             check_confined(machine, service)
         check_only_the_proxy_has_the_key(machine)
+        check_reloading(machine, reload)
+        wait_until_healthy(machine, ports)
+        assert get(ports, tmp_path / "ca.pem") == b"foo\n"
         check_what_dies_comes_back(machine, "distfile-mirror-cron-download-files.service")
         check_all_end_well(machine)
+
+
+def typed(machine, block):
+    """Paste lines into a terminal of root's; return what they print."""
+    return machine.run("bash", "-euo", "pipefail", "-c", block, env=clean_environment()).stdout
+
+
+def declare(ports, machine):
+    environment = clean_environment(DISTFILE_MIRROR_SERVER=f"http://127.0.0.1:{ports['admin']}")
+    add = [PROGRAM, "add", URI, "--project", "tests", "--reason", "to see it work", "--wait", "--timeout", "30"]
+    done = subprocess.run(add, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + machine.read(LOG)
+
+
+def get(ports, ca_file):
+    command = ["curl", "-sS", "--proxy", f"http://127.0.0.1:{ports['proxy']}", "--cacert", ca_file, URI]
+    return subprocess.run(command, env=clean_environment(), capture_output=True, check=True).stdout
 
 
 def prepared(folder, authority):
@@ -175,31 +178,27 @@ export PYTHONPATH=/opt/src:/opt/packages LD_LIBRARY_PATH=/opt/python/lib
 exec {python} -m distfile_mirror "$@"
 X
 chmod 755 "$root{INSTALLED}" "$root"{Path(INSTALLED).parent}
-cp -r {UNITS}/*.service {UNITS}/*.service.d {UNITS}/*.target "$root/etc/systemd/system"
-install -D -m 644 {UNITS}/distfile-mirror.sysusers.conf "$root/etc/sysusers.d/distfile-mirror.conf"
-systemd-sysusers --root="$root" "$root/etc/sysusers.d/distfile-mirror.conf"
-mkdir -p "$root/etc/distfile-mirror"
-cp {folder}/mirror.toml "$root/etc/distfile-mirror/mirror.toml"
+mkdir -p "$root{CHECKOUT}" "$root/etc/distfile-mirror" "$root/etc/systemd/system/distfile-mirror-.service.d"
+mount --bind {ROOT} "$root{CHECKOUT}"
+cp {folder}/mirror.toml "$root/srv/mirror.toml"
 cp {authority.ca_file} "$root/etc/distfile-mirror/upstream-ca.pem"
-chmod 644 "$root"/etc/distfile-mirror/*
-cp -a {folder}/ca "$root/etc/distfile-mirror/ca"
-chmod -R go= "$root/etc/distfile-mirror/ca"
+chmod 644 "$root/srv/mirror.toml" "$root/etc/distfile-mirror/upstream-ca.pem"
 printf '[Service]\\nStandardOutput=append:{LOG}\\nStandardError=append:{LOG}\\n' \\
     > "$root/etc/systemd/system/distfile-mirror-.service.d/90-log.conf"
 """
 
 
-def wait_until_healthy(machine, url):
+def wait_until_healthy(machine, ports):
     until = time.monotonic() + 30
-    while time.monotonic() < until:
+    waiting = [f"http://127.0.0.1:{port}/health" for port in ports.values()]
+    while waiting and time.monotonic() < until:
         try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
+            if httpx.get(waiting[0], trust_env=False).status_code == 200:
+                del waiting[0]
         except httpx.HTTPError:
             time.sleep(0.1)
-    raise AssertionError(
-        machine.run("systemctl", "status", "--no-pager", "distfile-mirror*", check=False).stdout + machine.read(LOG)
-    )
+    told = machine.run("systemctl", "status", "--no-pager", "distfile-mirror*", check=False).stdout
+    assert not waiting, told + machine.read(LOG)
 
 
 def main_process(machine, service):
@@ -231,6 +230,15 @@ def check_only_the_proxy_has_the_key(machine):
     key = "/etc/distfile-mirror/ca/ca.key"
     machine.run("test", "-r", key)
     assert machine.run("setpriv", "--reuid=distfile-mirror", "--clear-groups", "cat", key, check=False).returncode != 0
+
+
+def check_reloading(machine, reload):
+    """Each goes on under the same number, and none was started anew."""
+    before = [main_process(machine, service) for service in STAYING]
+    typed(machine, reload)
+    time.sleep(2)
+    assert [main_process(machine, service) for service in STAYING] == before
+    assert {machine.show(service, "ActiveState", "NRestarts")["NRestarts"] for service in STAYING} == {"0"}
 
 
 def check_what_dies_comes_back(machine, service):
