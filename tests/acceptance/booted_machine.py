@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.requirements import skip
+from tests.requirements import is_root, skip
 
 SCRIPT = Path(__file__).parent / "boot_machine.sh"
 UP_SECONDS = 30
@@ -30,7 +30,7 @@ class BootedMachine:
         self._first = 0
 
     def __enter__(self):
-        if os.geteuid() != 0:
+        if not is_root():
             skip("systemd is booted by root only")
         if not Path("/lib/systemd/systemd").exists():
             skip("systemd is not installed (Debian: systemd)")

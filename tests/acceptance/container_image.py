@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.acceptance.pages import ROOT
 from tests.acceptance.running_mirror import clean_environment
-from tests.requirements import skip
+from tests.requirements import is_root, skip
 
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -97,7 +97,7 @@ class Builder:
     """buildah with a store of its own below ``folder``."""
 
     def __init__(self, folder):
-        if os.geteuid() != 0:
+        if not is_root():
             skip("images are built by root only")
         buildah = shutil.which("buildah") or skip("buildah is not installed (Debian: buildah)")
         self._folder = folder
@@ -153,14 +153,14 @@ class Builder:
         return path, [flag for folder in sorted(folders) for flag in ("--volume", f"{folder}:{folder}:ro")]
 
 
-def start(root, config, data, *arguments, environment=(), **options):
-    """Start the image's entry point with ``arguments``, as process 1 of its own; return the process around it."""
+def start(root, config, data, *arguments, environment=(), program=None, **options):
+    """Start the image's entry point, or ``program``, as process 1 of its own; return the process around it."""
     variables = [*config["Env"], *(f"{name}={value}" for name, value in dict(environment).items())]
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     enter = ["setpriv", "--no-new-privs", "bash", "-c", ENTER, "enter"]
     chroot = [shutil.which("chroot"), "--userspec", config["User"], "--groups=", "."]
     return subprocess.Popen(
-        [*apart, *enter, *variables, *chroot, *config["Entrypoint"], *map(str, arguments)],
+        [*apart, *enter, *variables, *chroot, *([program] if program else config["Entrypoint"]), *map(str, arguments)],
         env=clean_environment(root=str(root), data=str(data)),
         stdin=subprocess.DEVNULL,
         **options,

@@ -1,12 +1,14 @@
 """deploy/Dockerfile: built for real, and every component run from the image with nothing writable but its data."""
 
 import os
+import re
 import subprocess
 import time
 from contextlib import ExitStack
 
 import httpx
 import pytest
+import yaml
 
 from distfile_mirror import __version__
 from tests.acceptance import container_image
@@ -16,7 +18,7 @@ from tests.upstream_server import file
 
 pytestmark = pytest.mark.timeout(600)
 
-DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 URI = "https://up.test/foo-1.2.tar.gz"
 COMPONENTS = (
     ["web-proxy"],
@@ -124,11 +126,21 @@ def test_a_file_gets_through_the_four_components(machine):
         check=True,
     )
     assert got.stdout == b"foo\n"
+    for name, url in (("web-proxy", proxy), ("web-admin", admin)):
+        assert is_healthy_to_compose(machine, name, url)
+        assert not is_healthy_to_compose(machine, name, "http://127.0.0.1:1")
     written = {path.lstat().st_uid for path in machine.data.rglob("*") if path.name != "upstream-ca.pem"}
     assert written == {10001}
     assert [container_image.terminate(process) for process in processes] == [0] * len(COMPONENTS), (
         machine.log.read_text()
     )
+
+
+def is_healthy_to_compose(machine, name, url):
+    """Tell what the health check of deploy/compose.yaml finds, run where it would be."""
+    [_cmd, program, flag, code] = COMPOSE["services"][name]["healthcheck"]["test"]
+    process = machine(flag, re.sub(r"http://127\.0\.0\.1:\d+", url, code), program=program)
+    return process.wait(60) == 0
 
 
 def test_nothing_but_its_data_can_be_written(machine):
