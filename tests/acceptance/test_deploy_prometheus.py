@@ -107,13 +107,14 @@ CASES = {
         },
         'kind="file"',
     ),
-    "DistfileMirrorCorruptBlobs": (
+    "DistfileMirrorDamagedBlobs": (
         {
-            'distfile_mirror_corrupt_blobs{instance="a"}': "0x5 1x200",
-            'distfile_mirror_corrupt_blobs{instance="b"}': "0x205",
+            'distfile_mirror_damaged_blobs{instance="a",problem="corrupt"}': "0x5 1x200",
+            'distfile_mirror_damaged_blobs{instance="b",problem="corrupt"}': "0x5 1x200",
+            'distfile_mirror_damaged_blobs{instance="b",problem="missing"}': "0x205",
         },
-        {"distfile_mirror_corrupt_blobs": "0x200"},
-        "",
+        {'distfile_mirror_damaged_blobs{problem="missing"}': "0x200"},
+        'problem="corrupt"',
     ),
 }
 
