@@ -60,6 +60,11 @@ def _registries(value: Any) -> Any:
     return tuple(normalise_registry(item) for item in _words(value))
 
 
+def _hosts(value: Any) -> Any:
+    """Write addresses of IPv6 as they stand in a URL; those who know them may not know that."""
+    return tuple(f"[{item}]" if item.count(":") > 1 and "[" not in item else item for item in _words(value))
+
+
 def _sign_in(value: Any) -> Any:
     methods = tuple(_words(value))
     unknown = [method for method in methods if method not in SIGN_IN_METHODS]
@@ -191,6 +196,10 @@ class Config(BaseSettings):
         min_length=32,
         description="Signs cookies: 32 random characters or more, the same for all copies of the admin; "
         "by default made in DATA/secret-key.",
+    )
+    admin_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+        (),
+        description="Further names or addresses under which the admin is asked, such as a pod's own by who watches it.",
     )
     admin_threads: Count = Field(8, description="Requests that the admin answers at a time.")
     local_user: str = Field(default_factory=getpass.getuser, description="Who acts where no sign-in is configured.")

@@ -223,7 +223,15 @@ class TestPages:
         assert "https://example.org/foo-1.2.tar.gz" in (terminal.folder / "firmware.csv").read_text()
         assert '"errors": [{"field": "uri"' in told[-1]
 
+    def test_monitor_it(self, terminal):
+        terminal.run("distfile-mirror serve")
+        told, token = [terminal.run(block) for block in blocks("docs/howto/monitor-it.md")]
+        assert told.endswith("distfile_mirror_database_up 1.0\n")
+        assert re.fullmatch("DISTFILE_MIRROR_METRICS_TOKEN=[0-9a-f]{64}\n", token)
+
     def test_none_is_left_out(self):
-        """A new page gets a test of its own here."""
+        """A new page gets a test of its own here, or where what it deploys is tested."""
         tested = {f"{name.removeprefix('test_').replace('_', '-')}.md" for name in dir(type(self))}
+        deployed = "".join(path.read_text() for path in (ROOT / "tests" / "acceptance").glob("test_deploy_*.py"))
+        tested |= set(re.findall(r'PAGE = "docs/howto/([\w-]+\.md)"', deployed))
         assert {path.name for path in (ROOT / "docs" / "howto").glob("*.md")} <= tested

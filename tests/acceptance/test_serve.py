@@ -13,6 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.acceptance.running_mirror import DIRECT, PROGRAM, RunningMirror, clean_environment, free_port
@@ -151,6 +152,13 @@ def test_health_is_told_by_both_ports(mirror):
             assert "database" in text
         catalog.execute("ALTER TABLE hidden RENAME TO catalog_revision")
     assert [status for status, _ in health(mirror)] == [200, 200]
+
+
+def test_the_admin_answers_under_its_own_names_only(tmp_path):
+    environment = {"DISTFILE_MIRROR_ADMIN_HOSTS": "10.0.0.7 fd00::7"}
+    with RunningMirror(tmp_path, environment=environment, flags=("--workers", "1")) as mirror:
+        for host, status in (("10.0.0.7:8080", 200), ("[fd00::7]:8080", 200), ("10.0.0.8:8080", 400)):
+            assert httpx.get(f"{mirror.admin}/health", headers={"Host": host}, trust_env=False).status_code == status
 
 
 def test_a_second_serve_on_the_same_data_is_refused(mirror):

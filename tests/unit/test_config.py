@@ -44,6 +44,11 @@ def test_lists_are_written_in_one_line_of_the_environment(environment, text):
     assert load_config().allow_network == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
 
+def test_hosts_of_the_admin_are_written_as_in_a_url(environment):
+    environment.setenv("DISTFILE_MIRROR_ADMIN_HOSTS", "10.0.0.7 fd00::7 [fd00::8] admin.internal.test")
+    assert load_config().admin_hosts == ("10.0.0.7", "[fd00::7]", "[fd00::8]", "admin.internal.test")
+
+
 def test_connect_to_as_curl_has_it():
     given = ["a.test:443:127.0.0.1:8443", "::[::1]:80", ":8080::"]
     assert load_config({"connect_to": given}).connect_to == (

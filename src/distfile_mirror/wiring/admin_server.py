@@ -38,6 +38,7 @@ def run(config: Config, inherited: int | None, reread: Reread) -> None:
         resolve_tag=resolve_tag(config),
         default_platforms=config.default_platforms,
         sign_in=_sign_in(config),
+        allowed_hosts=config.admin_hosts,
         require_approval=config.require_approval,
     )
     application = make_application(context)
