@@ -37,7 +37,7 @@ class ImageReference:
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.registry}/{self.repository}{tag}{digest}"
+        return f"{_unmistakable(self.registry)}/{self.repository}{tag}{digest}"
 
 
 def parse_reference(text: str) -> ImageReference:
@@ -131,6 +131,13 @@ def check_tag(text: str) -> str:
         message = f"{text!r} is not a tag"
         raise ValueError(message)
     return text
+
+
+def _unmistakable(registry: str) -> str:
+    """Return ``registry`` so that it is not taken for the first part of a name at Docker Hub."""
+    host, slash, path = registry.partition("/")
+    is_plain = not ("." in host or ":" in host or host == "localhost")
+    return f"{host}:{DEFAULT_PORTS['https']}{slash}{path}" if is_plain else registry
 
 
 def registry_host(registry: str) -> str:

@@ -118,6 +118,14 @@ def test_where_a_registry_is_asked():
     assert registry_host("host:5000/mirror") == "host:5000"
 
 
+@pytest.mark.parametrize("text", ["a:443/b", "A/b", "a:/b"])
+def test_a_registry_without_a_dot_is_not_taken_for_a_name(text):
+    found = parse_reference(f"{text}@{DIGEST}")
+    assert found.registry == "a"
+    assert str(found) == f"a:443/b@{DIGEST}"
+    assert parse_reference(str(found)) == found
+
+
 @given(hosts, names, st.none() | tags)
 def test_what_is_well_written_is_read_back(host, name, tag):
     reference = make_reference(host, name, tag=tag, digest=DIGEST)
