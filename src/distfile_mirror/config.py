@@ -190,6 +190,11 @@ class Config(BaseSettings):
     )
 
     admin_listen: Listen = Field(ListenAddress("127.0.0.1", 8080), description="Where people come: HOST:PORT.")
+    metrics_listen: Annotated[ListenAddress | None, NoDecode, BeforeValidator(_listen)] = Field(
+        None,
+        description="HOST:PORT where a downloader or verify tells its metrics; by default the admin of the same data "
+        "folder tells them.",
+    )
     admin_url: str = Field("", description="The admin's own address as people write it; by default from admin_listen.")
     secret_key: SecretStr | None = Field(
         None,

@@ -4,14 +4,6 @@ import re
 
 from tests.acceptance.pages import ROOT
 
-# Not told yet; a test sees to it that none is told.
-COMING = {
-    "distfile_mirror_ca_not_after_seconds": set(),
-    "distfile_mirror_downloads_total": {"kind", "result"},
-    "distfile_mirror_proxy_cache_fills_total": set(),
-    "distfile_mirror_proxy_cache_hits_total": set(),
-    "distfile_mirror_request_duration_seconds": set(),
-}
 # What Prometheus tells of every target, and Python's client of every process.
 USUAL = {"up", "process_resident_memory_bytes", "process_open_fds"}
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
@@ -25,7 +17,7 @@ def told():
 
 def unknown_in(expression):
     """Return the names in ``expression`` that look like metrics and are none."""
-    known = {*told(), *COMING, *USUAL}
+    known = {*told(), *USUAL}
     without_text = re.sub(r'"[^"]*"', "", expression)
     named = set(re.findall(r"\b(?:distfile_mirror|process|python)_\w+|\bup\b", without_text))
     return {name for name in named if re.sub(r"_(bucket|count|sum)$", "", name) not in known and name not in known}

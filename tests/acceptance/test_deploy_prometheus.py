@@ -198,9 +198,3 @@ def test_an_unknown_metric_would_be_found():
     assert known_metrics.unknown_in("rate(distfile_mirror_nonsense_total[5m]) + up") == {
         "distfile_mirror_nonsense_total"
     }
-
-
-def test_nothing_that_is_told_is_said_to_be_coming():
-    """Whoever adds a metric takes its name out of the list, so that a wrong label is found from then on."""
-    told = known_metrics.told()
-    assert not {name for name, labels in known_metrics.COMING.items() if name in told and labels <= told[name]}

@@ -7,6 +7,7 @@ such a page apart from its user (Host, Origin, Sec-Fetch-Site, the CSRF token) i
 from collections.abc import Callable
 from http import HTTPStatus
 
+import structlog
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
@@ -16,6 +17,10 @@ from distfile_mirror.admin.problems import PROBLEM_TYPE, Problem, explain, is_ap
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.admin.sign_in import is_within
 from distfile_mirror.model.addresses import IPNetwork
+from distfile_mirror.model.request_ids import HEADER as REQUEST_ID
+from distfile_mirror.model.request_ids import request_id_of
+
+log = structlog.get_logger()
 
 # In META: who is connected, whatever a proxy says of who asked.
 PEER = "distfile_mirror.peer"
@@ -36,6 +41,21 @@ SECURITY_HEADERS = {
 }
 # What a page elsewhere may make a browser send. Absent: not a browser, or one too old to say.
 FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+
+
+def identify_requests(get_response: GetResponse) -> GetResponse:
+    """Let all that is logged meanwhile carry the request's id, and tell it; log what may have changed something."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        request_id = request_id_of(request.headers.get(REQUEST_ID, ""))
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = get_response(request)
+            if request.method not in SAFE_METHODS or response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.info("answered", method=request.method, path=request.path, status=response.status_code)
+        response.headers[REQUEST_ID] = request_id
+        return response
+
+    return middleware
 
 
 def count_requests(get_response: GetResponse) -> GetResponse:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, GCCollector, PlatformC
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from distfile_mirror.admin.neighbours import NeighbourCollector
 from distfile_mirror.admin.queries import backlog
 from distfile_mirror.admin.settings import current_context
 from distfile_mirror.catalog import database
@@ -127,7 +128,12 @@ def health(_request: HttpRequest) -> HttpResponse:
 @require_safe
 def metrics(_request: HttpRequest) -> HttpResponse:
     """Answer a scrape."""
-    return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    text = generate_latest(REGISTRY)
+    if folder := current_context().metrics_dir:
+        neighbours = CollectorRegistry(auto_describe=False)
+        neighbours.register(NeighbourCollector(folder))
+        text += generate_latest(neighbours)
+    return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _failure(check: Callable[[], None]) -> str:

@@ -33,6 +33,7 @@ APPS = (
     "distfile_mirror.admin",
 )
 MIDDLEWARE = (
+    "distfile_mirror.admin.middleware.identify_requests",
     "distfile_mirror.admin.middleware.count_requests",
     "distfile_mirror.admin.middleware.set_security_headers",
     "distfile_mirror.admin.middleware.refuse_unknown_hosts",
@@ -80,6 +81,7 @@ class AdminContext:
     catalog.declare. ``check_blobs`` returns if the blob store answers, else raises UnavailableError.
     ``resolve_tag`` asks a registry. ``default_platforms`` are fetched of an index where nobody says which.
     ``secret_key`` signs cookies: 32 random bytes or more as text, the same in every process.
+    ``metrics_dir``: where components without a port write their metrics.
     ``allowed_hosts``: further names under which the admin is reached.
     """
 
@@ -93,6 +95,7 @@ class AdminContext:
     check_blobs: Callable[[], None]
     resolve_tag: ResolveTag
     default_platforms: tuple[str, ...]
+    metrics_dir: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     sign_in: SignIn = field(default_factory=SignIn)
     require_approval: bool = False

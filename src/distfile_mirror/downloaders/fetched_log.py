@@ -4,6 +4,7 @@ Many small ones are stored together, and are told of together: a line costs a te
 """
 
 import asyncio
+from contextvars import Context
 
 import structlog
 
@@ -19,8 +20,9 @@ class FetchedLog:
     def add(self, uri: str, size: int, seconds: float) -> None:
         """Note a file of ``size`` bytes that took so long; the line is written in the next turn of the loop."""
         if not self._files:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._files.append({"uri": uri, "bytes": size, "seconds": round(seconds, 3)})
+            asyncio.get_running_loop().call_soon(self._write, context=Context())
+        ids = structlog.contextvars.get_contextvars()
+        self._files.append({"uri": uri, "bytes": size, "seconds": round(seconds, 3), **ids})
 
     def _write(self) -> None:
         files, self._files = self._files, []

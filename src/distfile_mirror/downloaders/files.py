@@ -38,6 +38,7 @@ async def run_file_downloader(
     run_downloader; ``run_dir`` must be writable.
     """
     return await run_downloader(
+        kind="file",
         queue=queue,
         make_work=lambda tools, owner: _work(tools, owner, checks),
         owners=run_dir / FILE_DOWNLOADERS,

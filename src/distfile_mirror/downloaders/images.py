@@ -65,6 +65,7 @@ async def run_image_downloader(
         return Work(fetcher.fetch, (Repairs(tools, owner, of_images=True, sources=fetcher.sources),))
 
     return await run_downloader(
+        kind="image",
         queue=image_queue,
         make_work=make_work,
         owners=run_dir / IMAGE_DOWNLOADERS,

@@ -18,10 +18,12 @@ from distfile_mirror.downloaders.backlog import Backlog, Claimed
 from distfile_mirror.downloaders.blob_sink import Meter
 from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
 from distfile_mirror.downloaders.leases import Leases
+from distfile_mirror.downloaders.metrics import ACTIVE, DURATION
 from distfile_mirror.downloaders.outcomes import judge, left_alone
 from distfile_mirror.downloaders.recorder import Recorder, RowOutcome
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
 from distfile_mirror.errors import MirrorError, StorageError, UnavailableError
+from distfile_mirror.model.request_ids import new_request_id
 
 C = TypeVar("C", bound=Claimed)
 # What is recorded of a row that was fetched, by its kind of artifact.
@@ -47,12 +49,16 @@ class Queue(Protocol[C, F_contra]):
 
 
 class DownloadLoop(Generic[C, F]):
-    """One downloader. ``fetch`` fetches a row, verifies, commits and returns its outcome, or raises a MirrorError."""
+    """One downloader of a ``kind`` of artifact.
+
+    ``fetch`` fetches a row, verifies, commits and returns its outcome, or raises a MirrorError.
+    """
 
     def __init__(
         self,
         *,
         owner: str,
+        kind: str,
         queue: Queue[C, F],
         catalog: CatalogThread,
         fetch: Callable[[C, Meter], Awaitable[F]],
@@ -77,7 +83,8 @@ class DownloadLoop(Generic[C, F]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._task_of: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._recorder: Recorder[F] = Recorder(catalog, partial(queue.record, owner), self._wake.set)
+        self._kind = kind
+        self._recorder: Recorder[F] = Recorder(kind, catalog, partial(queue.record, owner), self._wake.set)
         self._claim_after = 0.0
         self._excluded_when_dry: frozenset[str] = frozenset()
         self._storage_failed_until = 0.0
@@ -180,8 +187,13 @@ class DownloadLoop(Generic[C, F]):
 
     async def _run_one(self, claim: C) -> None:
         outcome: F | Failed | Released
+        # Of this task's own context, and so of whatever it does.
+        structlog.contextvars.bind_contextvars(request_id=new_request_id(), row_id=claim.row_id)
+        begun = self._now()
         try:
-            outcome = await self._fetch(claim, self._meters[claim.row_id])
+            with ACTIVE.labels(self._kind).track_inprogress():
+                outcome = await self._fetch(claim, self._meters[claim.row_id])
+            DURATION.labels(self._kind).observe(self._now() - begun)
         except asyncio.CancelledError:
             outcome = Released(claim.row_id)
         except Exception as error:  # noqa: BLE001 - it is logged and recorded: one bad row must not end the loop

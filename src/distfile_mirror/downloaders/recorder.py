@@ -13,6 +13,7 @@ import structlog
 
 from distfile_mirror.catalog.leases import Failed, Released
 from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
+from distfile_mirror.downloaders.metrics import DOWNLOADED, DOWNLOADS
 from distfile_mirror.downloaders.settings import Summary
 from distfile_mirror.errors import UnavailableError
 
@@ -33,14 +34,19 @@ F = TypeVar("F", bound=RowOutcome)
 
 
 class Recorder(Generic[F]):
-    """Takes outcomes and records them by ``record``; ``on_recorded`` is called when nothing is left to record."""
+    """Takes outcomes of a ``kind`` of artifact and records them by ``record``.
+
+    ``on_recorded`` is called when nothing is left to record.
+    """
 
     def __init__(
         self,
+        kind: str,
         catalog: CatalogThread,
         record: Callable[[Collection[F | Failed | Released]], None],
         on_recorded: Callable[[], None],
     ) -> None:
+        self._kind = kind
         self._counts: Counter[str] = Counter()
         self._catalog = catalog
         self._record = record
@@ -64,6 +70,8 @@ class Recorder(Generic[F]):
         """Take an outcome, to be recorded at once if nothing else is being recorded."""
         self._outcomes.append(outcome)
         self._counts[_kind(outcome)] += 1
+        DOWNLOADS.labels(self._kind, _kind(outcome)).inc()
+        DOWNLOADED.labels(self._kind).inc(getattr(outcome, "size", 0))
         self._idle.clear()
         self._news.set()
 

@@ -9,6 +9,7 @@ import structlog
 
 from distfile_mirror.catalog import care, damage
 from distfile_mirror.catalog.damage import Repair
+from distfile_mirror.downloaders.metrics import REPAIRS
 from distfile_mirror.downloaders.running import Tools
 from distfile_mirror.errors import MirrorError, UnavailableError
 
@@ -61,10 +62,12 @@ class Repairs:
                 problems.append(str(error))
                 continue
             if sha256 == repair.sha256:
+                REPAIRS.labels("repaired").inc()
                 log.info("repaired a damaged blob", sha256=sha256, source=name)
                 await self._tools.catalog.call(partial(damage.record_repair, sha256, actor=self._owner, source=name))
                 return
             problems.append(f"{name} has other bytes now, with sha256 {sha256}")
+        REPAIRS.labels("failed").inc()
         message = "; then ".join(problems) or "no declaration says where these bytes come from"
         log.error("a damaged blob cannot be repaired now", sha256=repair.sha256, reason=message)
         again_in = min(FIRST_PAUSE * 2 ** min(repair.attempts, 20), LONGEST_PAUSE)

@@ -73,6 +73,7 @@ class Work(Generic[C, F_co]):
 
 async def run_downloader(
     *,
+    kind: str,
     queue: OwnedQueue[C, F],
     make_work: Callable[[Tools, str], Work[C, F]],
     owners: Path,
@@ -82,7 +83,9 @@ async def run_downloader(
     watch: bool,
     stop: asyncio.Event,
 ) -> Summary:
-    """Download what ``queue`` has: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
+    """Download what ``queue`` has of a ``kind`` of artifact.
+
+    All that is due now, or with ``watch`` whatever comes until ``stop`` is set.
 
     What dead downloaders of this machine left, whose locks are in the folder ``owners``, is taken over first.
     ``make_work`` is given the tools and this downloader's name.
@@ -102,7 +105,7 @@ async def run_downloader(
         for chore in (_keep_house(store), *(each.watch() for each in work.chores if watch)):
             stack.push_async_callback(_cancel, asyncio.create_task(chore))
         loop = DownloadLoop(
-            owner=owner.name, queue=queue, catalog=catalog, fetch=work.fetch, settings=settings, stop=stop
+            owner=owner.name, kind=kind, queue=queue, catalog=catalog, fetch=work.fetch, settings=settings, stop=stop
         )
         summary = await loop.run(watch=watch)
         if not watch:

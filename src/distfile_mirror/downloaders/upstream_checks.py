@@ -13,6 +13,7 @@ import structlog
 from distfile_mirror.catalog import care, drift, rounds
 from distfile_mirror.catalog.drift import StoredFile
 from distfile_mirror.catalog.rounds import Going
+from distfile_mirror.downloaders.metrics import CHECKS
 from distfile_mirror.downloaders.running import Tools
 from distfile_mirror.errors import PermanentFetchError, TransientFetchError, UnavailableError
 from distfile_mirror.model.drift import DRIFTED, Said, Stored, Verdict, judge
@@ -68,6 +69,7 @@ class UpstreamChecks:
 
     async def _check(self, going: Going, file: StoredFile) -> None:
         verdict, message = await self._ask(file)
+        CHECKS.labels(verdict.value).inc()
         if verdict in DRIFTED:
             going.found += 1
             log.info("an upstream has changed", uri=file.uri, verdict=verdict.value, reason=message)

@@ -13,8 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from distfile_mirror.errors import MirrorError
+from distfile_mirror.model.request_ids import new_request_id
 from distfile_mirror.model.uris import Authority
-from distfile_mirror.proxy import pages
+from distfile_mirror.proxy import durations, pages
 from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer, registry_base_answer
 from distfile_mirror.proxy.bodies import Body, ColdError, NotYetError, make_body, unsent_bytes
 from distfile_mirror.proxy.counters import Count
@@ -37,6 +38,9 @@ LINGER_SECONDS = 2.0
 QUIET_SECONDS = 2.0
 LINGER_BYTES = 262_144
 TLS_HANDSHAKE_RECORD = 0x16
+
+# CONNECT, which is counted as a tunnel.
+_NO_REQUEST = -1.0
 
 _OUTCOMES = {200: Count.SERVED, 206: Count.PARTIAL, 304: Count.NOT_MODIFIED}
 
@@ -64,6 +68,7 @@ class Connection:
         self._lingered = 0
         self._unsent = 0
         self.deadline = 0.0
+        self._waiting_since = 0.0
         self._next_limit = Count.LIMIT_IDLE_TIME
         self._limit: Count | None = None
         self._set_deadline(Count.LIMIT_HEAD_TIME)
@@ -209,6 +214,7 @@ class Connection:
         self._read = self._read_tunnel_opening
         self._keep_alive = True
         self._next_limit = Count.LIMIT_HANDSHAKE_TIME
+        self._waiting_since = _NO_REQUEST
         self._send(ESTABLISHED)
         self._next()
 
@@ -258,6 +264,7 @@ class Connection:
     def _answer(self, request: Request) -> None:
         self._keep_alive = request.keep_alive and not self._worker.closing
         self._linger = request.has_body
+        self._waiting_since = 0.0
         if b"proxy-authorization" in request.headers:
             self._label = label_of(request.headers[b"proxy-authorization"])
         decision = decide(request, self._channel)
@@ -268,9 +275,14 @@ class Connection:
                 return
             self._busy = True
             self.deadline = float("inf")  # the look-up has limits of its own
+            self._note_waiting()
             self._worker.counters[Count.LOOKUPS] += 1
+            request_id = new_request_id()
             self._worker.lookups.find(
-                decision.uri, decision.registry, lambda found: self._found(request, decision, found)
+                decision.uri,
+                decision.registry,
+                lambda found: self._found(request, decision, found, request_id),
+                request_id=request_id,
             )
         elif isinstance(decision, StartTls):
             self._busy = True
@@ -292,7 +304,7 @@ class Connection:
             page = pages.error_page(decision.status, decision.message, decision.headers, decision.code)
             self._send_page(request, page)
 
-    def _found(self, request: Request, asked: Serve, found: Found) -> None:
+    def _found(self, request: Request, asked: Serve, found: Found, request_id: str) -> None:
         if self.fd < 0:
             return
         self._busy = False
@@ -302,12 +314,13 @@ class Connection:
             self._worker.counters[Count.UNAVAILABLE] += 1
             self._worker.counters[Count.LOOKUPS_FAILED] += 1
             code = "UNAVAILABLE" if asked.registry else ""
-            self._send_page(request, pages.error_page(503, str(found), {"Retry-After": "5"}, code))
+            page = pages.error_page(503, str(found), {"Retry-After": "5"}, code)
+            self._send_page(request, page.with_request_id(request_id))
         else:
             page = miss_page(asked, found, self._worker.admin_url)
             self._worker.counters[Count.BLOCKED if page.status == 451 else Count.MISSED] += 1  # noqa: PLR2004
-            self._worker.note_miss(asked, found, self._label, self.client)
-            self._send_page(request, page)
+            self._worker.note_miss(asked, found, self._label, self.client, request_id)
+            self._send_page(request, page.with_request_id(request_id))
         self._next()
 
     def _serve(self, request: Request, file: ServedFile) -> None:
@@ -382,8 +395,20 @@ class Connection:
             return False
         return True
 
+    def _note_waiting(self) -> None:
+        """Begin to measure how long the answer takes, the first time that it waits for something."""
+        if not self._waiting_since:
+            self._waiting_since = self._worker.loop.time()
+
+    def _count_duration(self) -> None:
+        if not self._waiting_since:
+            self._worker.counters[durations.FIRST] += 1
+        elif self._waiting_since > 0:
+            durations.observe(self._worker.counters, self._worker.loop.time() - self._waiting_since)
+
     def _answered(self) -> None:
         self._busy = False
+        self._count_duration()
         self._stop_writing()
         if not self._keep_alive:
             self._end()
@@ -442,6 +467,7 @@ class Connection:
             self._next()
 
     def _want_write(self) -> None:
+        self._note_waiting()
         if not self._writing:
             self._writing = True
             self._worker.loop.add_writer(self.fd, self.on_writable)

@@ -13,6 +13,8 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from distfile_mirror.proxy.durations import duration_metrics
+
 
 class Count(IntEnum):
     """Everything that is counted; the place of each number in the file."""
@@ -89,7 +91,7 @@ SINGLE = {
     "cache_evicted": (Count.CACHE_EVICTED, "Blobs that were removed from the cache to make room."),
     "lookups_failed": (Count.LOOKUPS_FAILED, "Look-ups that database or blob store did not answer."),
 }
-_SIZE = 8 * 64  # room for more
+_SIZE = 8 * 64  # room for more; durations have theirs from 48 on
 _SUFFIX = ".counters"
 
 
@@ -133,6 +135,7 @@ class CounterCollector(Collector):
         for worker, numbers in workers.items():
             gauge.add_metric([worker], numbers[Count.CONNECTIONS_OPEN])
         yield gauge
+        yield from duration_metrics(workers)
 
 
 def _labelled(name: str, text: str, label: str, counts: dict[str, Count], workers: dict[str, memoryview]) -> Metric:

@@ -76,8 +76,10 @@ class Lookups:
         self._entries.move_to_end(uri)
         return entry.file
 
-    def find(self, uri: str, request: RegistryRequest | None, then: Callable[[Found], object]) -> None:
-        """Look ``uri`` up, as ``request`` of a registry if it is one.
+    def find(
+        self, uri: str, request: RegistryRequest | None, then: Callable[[Found], object], *, request_id: str = ""
+    ) -> None:
+        """Look ``uri`` up, as ``request`` of a registry if it is one; ``request_id`` for the log.
 
         ``then`` is called in the loop: with a file to serve, what is known instead, or why it failed.
         """
@@ -85,7 +87,7 @@ class Lookups:
             self._call_soon(then, self._misses[uri])
             return
         entry = self._entries.get(uri)
-        self._executor.submit(self._resolve, uri, request, entry, then)
+        self._executor.submit(self._resolve, uri, request, entry, then, request_id)
 
     def forget_misses(self) -> None:
         """Forget what was not there; called once a second."""
@@ -104,7 +106,12 @@ class Lookups:
             self._misses.clear()
 
     def _resolve(
-        self, uri: str, request: RegistryRequest | None, entry: _Entry | None, then: Callable[[Found], object]
+        self,
+        uri: str,
+        request: RegistryRequest | None,
+        entry: _Entry | None,
+        then: Callable[[Found], object],
+        request_id: str,
     ) -> None:
         """In a thread: ask the catalog unless what is known is current, and open the blob."""
         revision = self._revision
@@ -116,10 +123,10 @@ class Lookups:
             if isinstance(found, ServedFile):
                 found = self._open(found)
         except MirrorError as error:
-            log.error("look-up failed", uri=uri, reason=str(error))  # noqa: TRY400 - it says all
+            log.error("look-up failed", uri=uri, reason=str(error), request_id=request_id)  # noqa: TRY400 - it says all
             found = error
         except Exception:
-            log.exception("look-up failed", uri=uri)
+            log.exception("look-up failed", uri=uri, request_id=request_id)
             found = UnavailableError("the look-up failed; the log of the proxy says why")
         self._call_soon(self._remember, uri, found, revision, then)
 

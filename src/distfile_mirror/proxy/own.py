@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.proxy.pages import Page, error_page, home_page, render
 
+CA_METRIC = "distfile_mirror_ca_not_after_seconds"
+CA_METRIC_TEXT = "When the CA's certificate ends (Unix time)."
 # Status, header lines, body.
 Answer = tuple[int, bytes, bytes]
 
@@ -65,8 +67,7 @@ class OwnAnswers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric of the CA."""
-        text = "When the CA's certificate ends (Unix time)."
-        yield GaugeMetricFamily("distfile_mirror_ca_not_after_seconds", text, value=self._not_after)
+        yield GaugeMetricFamily(CA_METRIC, CA_METRIC_TEXT, value=self._not_after)
 
     def answer(self, path: str, then: Callable[[Answer], object]) -> None:
         """Call ``then`` with the answer to ``path``, at once if nothing must be asked for it."""

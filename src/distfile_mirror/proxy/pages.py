@@ -6,11 +6,12 @@ because that is what some clients print.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from urllib.parse import quote, urlsplit
 
 from distfile_mirror.catalog.found import FoundFile
+from distfile_mirror.model.request_ids import HEADER
 from distfile_mirror.model.states import State
 from distfile_mirror.proxy.responses import REASONS
 
@@ -40,6 +41,10 @@ class Page:
     reason: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     code: str = ""
+
+    def with_request_id(self, request_id: str) -> "Page":
+        """Return it with the id by which the log tells of the request."""
+        return replace(self, headers={**self.headers, HEADER: request_id})
 
 
 def error_page(status: int, message: str, headers: dict[str, str] | None = None, code: str = "") -> Page:

@@ -155,12 +155,13 @@ class Worker:
         for then in waiting:
             then()
 
-    def note_miss(self, asked: Serve, found: Missing, label: str, client: str) -> None:
+    def note_miss(self, asked: Serve, found: Missing, label: str, client: str, request_id: str) -> None:
         """Note that something was asked for in vain, and log it."""
         key = miss_key(asked, found, label, client)
         if key is not None:
             self.sightings.miss(key)
-        log.info("miss", uri=asked.uri, why=key.reason if key else "part", client=client, label=label)
+        why = key.reason if key else "part"
+        log.info("miss", uri=asked.uri, why=why, client=client, label=label, request_id=request_id)
 
     def note_refused(self, uri: str, label: str, client: str) -> None:
         """Note that ``uri`` was asked for by a method that no store of files answers."""

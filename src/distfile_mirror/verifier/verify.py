@@ -21,6 +21,7 @@ from distfile_mirror.catalog.damage import KnownBlob
 from distfile_mirror.catalog.rounds import Going
 from distfile_mirror.errors import StorageError, UnavailableError
 from distfile_mirror.model.damage import Problem
+from distfile_mirror.verifier.metrics import READ, VERIFIED
 from distfile_mirror.verifier.rate import Rate, StoppedError
 
 LEASE = timedelta(seconds=120)
@@ -131,7 +132,10 @@ class Verifier:
     def _verify(self, going: Going, blob: KnownBlob) -> None:
         while True:
             try:
-                going.read_bytes += self._store.verify(blob.sha256, self._rate)
+                size = self._store.verify(blob.sha256, self._rate)
+                going.read_bytes += size
+                READ.inc(size)
+                VERIFIED.labels("sound").inc()
             except BlobMissingError as error:
                 self._mark(going, blob, Problem.MISSING, str(error))
             except BlobCorruptError as error:
@@ -146,6 +150,7 @@ class Verifier:
 
     def _mark(self, going: Going, blob: KnownBlob, problem: Problem, message: str) -> None:
         going.found += 1
+        VERIFIED.labels(problem.value).inc()
         log.error("a blob is damaged", sha256=blob.sha256, problem=problem.value, reason=message)
         self._patiently(partial(damage.record_damage, blob.sha256, problem, message, actor=self._owner))
         if problem is Problem.CORRUPT:

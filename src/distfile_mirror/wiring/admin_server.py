@@ -37,6 +37,7 @@ def run(config: Config, inherited: int | None, reread: Reread) -> None:
         check_blobs=store.check,
         resolve_tag=resolve_tag(config),
         default_platforms=config.default_platforms,
+        metrics_dir=config.run_dir.absolute() / "metrics",
         sign_in=_sign_in(config),
         allowed_hosts=config.admin_hosts,
         require_approval=config.require_approval,

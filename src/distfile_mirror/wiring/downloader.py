@@ -9,9 +9,11 @@ from datetime import timedelta
 from distfile_mirror.config import Config
 from distfile_mirror.downloaders.files import run_file_downloader
 from distfile_mirror.downloaders.images import run_image_downloader
+from distfile_mirror.downloaders.metrics import REGISTRY
 from distfile_mirror.downloaders.settings import CheckSettings, LoopSettings, Summary
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.hangups import Hangups, Reread
+from distfile_mirror.wiring.metrics import told
 from distfile_mirror.wiring.storage import open_blob_store
 from distfile_mirror.wiring.upstreams import registry_settings, upstream_settings
 
@@ -19,6 +21,7 @@ from distfile_mirror.wiring.upstreams import registry_settings, upstream_setting
 def run_files(config: Config, *, watch: bool, reread: Reread) -> Summary:
     """Download files that are due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
     return _run(
+        config,
         lambda stop: run_file_downloader(
             store=open_blob_store(config),
             settings=_loop_settings(config),
@@ -35,6 +38,7 @@ def run_files(config: Config, *, watch: bool, reread: Reread) -> Summary:
 def run_images(config: Config, *, watch: bool, reread: Reread) -> Summary:
     """Download images that are due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
     return _run(
+        config,
         lambda stop: run_image_downloader(
             store=open_blob_store(config),
             settings=_loop_settings(config),
@@ -51,10 +55,11 @@ def run_images(config: Config, *, watch: bool, reread: Reread) -> Summary:
 Download = Callable[[asyncio.Event], Coroutine[None, None, Summary]]
 
 
-def _run(download: Download, reread: Reread) -> Summary:
+def _run(config: Config, download: Download, reread: Reread) -> Summary:
     # What is imported stays for ever: the collector need not look at it again and again.
     gc.freeze()
-    summary, hangups = asyncio.run(_until_stopped(download, reread))
+    with told(config, REGISTRY):
+        summary, hangups = asyncio.run(_until_stopped(download, reread))
     hangups.begin_anew_if_heard()
     return summary
 

@@ -12,8 +12,10 @@ from distfile_mirror.catalog.rounds import Going
 from distfile_mirror.config import Config
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.supervisor import tell_ready
+from distfile_mirror.verifier.metrics import REGISTRY
 from distfile_mirror.verifier.verify import Summary, Verifier
 from distfile_mirror.wiring.hangups import Hangups, Reread
+from distfile_mirror.wiring.metrics import told
 from distfile_mirror.wiring.storage import open_blob_store
 
 
@@ -44,9 +46,10 @@ def run(
     )
     tell_ready()
     summary = Summary()
-    if watch:
-        verifier.watch()
-    else:
-        summary = verifier.run()
+    with told(config, REGISTRY):
+        if watch:
+            verifier.watch()
+        else:
+            summary = verifier.run()
     hangups.begin_anew_if_heard()
     return summary, sum(damage.count_damaged().values())

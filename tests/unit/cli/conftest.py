@@ -1,11 +1,13 @@
 """The commands, run against a real server on a real database."""
 
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import structlog
 import typer
 from django.db import connection
 from typer.testing import CliRunner
@@ -18,8 +20,11 @@ from tests.unit.catalog.files import CONTENT, LEASE, OWNER, SHA256, digests_of_c
 
 @pytest.fixture(scope="session")
 def started_server(django_db_setup):
+    # The server runs in this process, and what it logs is no output of a command.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
     with running_admin() as address:
         yield address
+    structlog.reset_defaults()
 
 
 @pytest.fixture

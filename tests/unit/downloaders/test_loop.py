@@ -66,7 +66,13 @@ def done(row):
 async def run(queue, fetch, *, watch=False, stop=None, settings=SETTINGS):
     async with CatalogThread() as catalog:
         loop = DownloadLoop(
-            owner="one", queue=queue, catalog=catalog, fetch=fetch, settings=settings, stop=stop or asyncio.Event()
+            owner="one",
+            kind="file",
+            queue=queue,
+            catalog=catalog,
+            fetch=fetch,
+            settings=settings,
+            stop=stop or asyncio.Event(),
         )
         return await loop.run(watch=watch)
 

@@ -1,0 +1,17 @@
+"""What one request is called in the logs of every component that has to do with it."""
+
+import re
+import secrets
+
+HEADER = "X-Request-Id"
+_VALID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def new_request_id() -> str:
+    """Return an id that nothing else has."""
+    return secrets.token_hex(8)
+
+
+def request_id_of(given: str) -> str:
+    """Return ``given``, which a client or a reverse proxy sent, if it is fit for logs; else a new one."""
+    return given if _VALID.fullmatch(given) else new_request_id()

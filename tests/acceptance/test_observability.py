@@ -1,0 +1,136 @@
+"""What operators see: ids that lead from an answer to the log, and metrics of every component."""
+
+import json
+import re
+import socket
+import time
+import urllib.error
+import urllib.request
+
+from tests.acceptance.running_components import get
+from tests.acceptance.running_mirror import DIRECT, RunningMirror, free_port
+from tests.upstream_server import UpstreamServer, file
+
+LARGE = bytes(8 << 20)
+
+
+class _Proxy:
+    def __init__(self, mirror):
+        self.url = mirror.proxy
+
+
+def log_lines(mirror, **wanted):
+    """Return the lines of the log that have these values, waiting for the first."""
+    until = time.monotonic() + 10
+    while True:
+        lines = [json.loads(line) for line in mirror.log.read_text().splitlines() if line.startswith("{")]
+        found = [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
+        if found:
+            return found
+        assert time.monotonic() < until, (wanted, mirror.log.read_text())
+        time.sleep(0.05)
+
+
+def metrics(url):
+    text = DIRECT.open(f"{url}/metrics", timeout=10).read().decode()
+    return {name: float(value) for name, value in re.findall(r"^(distfile_mirror\S+) (\S+)$", text, re.MULTILINE)}
+
+
+def test_an_answer_leads_to_the_log(mirror, upstream):
+    upstream.routes["/a"] = file(b"a")
+    mirror.add("https://up.test/a")
+    status, headers, _body = get(_Proxy(mirror), "http://up.test/missing")
+    assert status == 404
+    (line,) = log_lines(mirror, request_id=headers["X-Request-Id"])
+    assert (line["event"], line["uri"]) == ("miss", "http://up.test/missing")
+
+    (line,) = log_lines(mirror, event="answered", method="POST", path="/api/v1/files")
+    assert (line["status"], len(line["request_id"])) == (201, 16)
+    request = urllib.request.Request(f"{mirror.admin}/api/v1/files/1/retry", b"", {"X-Request-Id": "build-4711.retry"})
+    try:
+        DIRECT.open(request, timeout=10)
+        raise AssertionError("a present file cannot be tried again")
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.headers["X-Request-Id"] == "build-4711.retry"
+    (line,) = log_lines(mirror, request_id="build-4711.retry")
+    assert (line["status"], line["path"]) == (409, "/api/v1/files/1/retry")
+    request = urllib.request.Request(f"{mirror.admin}/api/v1/files", headers={"X-Request-Id": "two words"})
+    assert DIRECT.open(request, timeout=10).headers["X-Request-Id"] != "two words"
+
+    (line,) = log_lines(mirror, event="fetched", uri="https://up.test/a")
+    assert (line["row_id"], len(line["request_id"])) == (1, 16)
+
+
+def test_the_admin_tells_what_components_without_a_port_count(tmp_path):
+    again = {"DISTFILE_MIRROR_VERIFY_PERIOD": "1"}
+    with (
+        UpstreamServer(routes={"/a": file(b"content")}) as upstream,
+        RunningMirror(tmp_path, upstream={"up.test": upstream.port}, environment=again) as mirror,
+    ):
+        mirror.add("http://up.test/a")
+        mirror.add("http://up.test/none", check=False)
+        wait_for_counts(mirror)
+
+
+def wait_for_counts(mirror):
+    until = time.monotonic() + 40
+    wanted = {
+        'distfile_mirror_downloads_total{kind="file",result="fetched"}': 1,
+        'distfile_mirror_downloads_total{kind="file",result="failed"}': 1,
+        'distfile_mirror_downloaded_bytes_total{kind="file"}': 7,
+        'distfile_mirror_download_duration_seconds_count{kind="file"}': 1,
+        'distfile_mirror_verified_blobs_total{result="sound"}': 1,
+        'distfile_mirror_artifacts{kind="file",state="present"}': 1,
+    }
+    while not wanted.items() <= (found := metrics(mirror.admin)).items():
+        assert time.monotonic() < until, {name: found.get(name) for name in wanted}
+        time.sleep(0.3)
+
+
+def test_a_downloader_with_a_port_of_its_own(tmp_path):
+    from tests.acceptance.running_components import Component, command
+
+    data = ["--data-dir", tmp_path / "data"]
+    command(tmp_path, "migrate", *data)
+    downloader = Component(
+        tmp_path,
+        "files",
+        "cron-download-files",
+        "--watch",
+        *data,
+        environment={"DISTFILE_MIRROR_METRICS_LISTEN": f"127.0.0.1:{(port := free_port())}"},
+    )
+    downloader.port = port
+    try:
+        downloader.start().wait_until_up("/metrics")
+        text = DIRECT.open(f"{downloader.url}/metrics", timeout=5).read().decode()
+        assert "# TYPE distfile_mirror_downloads_total counter" in text
+        assert "process_resident_memory_bytes" in text
+    finally:
+        assert downloader.stop() == 0
+
+
+def test_durations_of_answers(tmp_path):
+    with (
+        UpstreamServer(routes={"/large": file(LARGE)}) as upstream,
+        RunningMirror(tmp_path, upstream={"up.test": upstream.port}, flags=["--workers", "1"]) as mirror,
+    ):
+        mirror.add("http://up.test/large")
+        before = metrics(mirror.proxy)
+        with socket.create_connection(("127.0.0.1", mirror.proxy_port)) as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            slow.send(b"GET http://up.test/large HTTP/1.1\r\nHost: up.test\r\nConnection: close\r\n\r\n")
+            time.sleep(0.7)
+            while slow.recv(1 << 20):
+                pass
+        after = metrics(mirror.proxy)
+
+        def grew(bound):
+            name = f'distfile_mirror_request_duration_seconds_bucket{{le="{bound}",worker="0"}}'
+            return after[name] - before[name]
+
+        # The scrapes themselves are answered within milliseconds.
+        slow_ones = grew("+Inf") - grew("0.5")
+        assert slow_ones == 1
+        assert after['distfile_mirror_request_duration_seconds_sum{worker="0"}'] > 0.5
