@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import django
+import structlog
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
@@ -20,7 +21,12 @@ from distfile_mirror.errors import MirrorError, UnavailableError
 
 CATALOG_APP = "distfile_mirror.catalog"
 
+# Migrations that only add tables, which are asked for where they are used (catalog.care).
+OPTIONAL = frozenset({("catalog", "0003_care")})
+
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class SchemaOutdatedError(MirrorError):
@@ -79,10 +85,13 @@ def migrate() -> None:
 
 
 def check_schema() -> None:
-    """Return if every migration of this release has been applied.
+    """Return if every migration that this release cannot do without has been applied.
+
+    Those of OPTIONAL bring what is off until then, and says so (ADR 0015); a newer schema is accepted: releases run
+    side by side.
 
     Raises:
-        SchemaOutdatedError: otherwise; a newer schema is accepted, releases run side by side.
+        SchemaOutdatedError: otherwise.
         UnavailableError: if the database does not answer.
     """
     try:
@@ -91,9 +100,12 @@ def check_schema() -> None:
             plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         raise UnavailableError(f"the database cannot be read: {_first_line(error)}") from error
-    if plan:
-        missing = ", ".join(f"{migration.app_label} {migration.name}" for migration, _backwards in plan)
+    lacking = [(migration.app_label, migration.name) for migration, _backwards in plan]
+    missing = ", ".join(" ".join(each) for each in lacking)
+    if not OPTIONAL.issuperset(lacking):
         raise SchemaOutdatedError(f"the database lacks {missing}: run `distfile-mirror migrate`")
+    if lacking:
+        log.warning("what came last is off until `distfile-mirror migrate` was run", missing=missing)
 
 
 def is_configured() -> bool:
