@@ -71,5 +71,5 @@ class Repairs:
         message = "; then ".join(problems) or "no declaration says where these bytes come from"
         log.error("a damaged blob cannot be repaired now", sha256=repair.sha256, reason=message)
         again_in = min(FIRST_PAUSE * 2 ** min(repair.attempts, 20), LONGEST_PAUSE)
-        failed = partial(damage.record_failed_repair, repair.sha256, f"not repaired: {message}", again_in=again_in)
+        failed = partial(damage.record_failed_repair, repair.sha256, f"Not repaired: {message}", again_in=again_in)
         await self._tools.catalog.call(failed)
