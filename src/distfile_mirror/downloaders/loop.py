@@ -166,7 +166,9 @@ class DownloadLoop(Generic[C, F]):
                 self._backlog.finish(claim.host)
                 self._finish(claim, Released(claim.row_id))
                 continue
-            self._meters[claim.row_id] = Meter(on_transferred=partial(self._transferred, claim))
+            self._meters[claim.row_id] = Meter(
+                on_transferred=partial(self._transferred, claim), on_store_away=self._pause_for_storage
+            )
             self._transferring.add(claim.row_id)
             task = self._group.create_task(self._run_one(claim))
             self._tasks.add(task)
