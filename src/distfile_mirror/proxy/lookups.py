@@ -18,6 +18,7 @@ from distfile_mirror.blobs.store import BlobReader, OpenBlob
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage
 from distfile_mirror.errors import MirrorError, UnavailableError
 from distfile_mirror.model.states import State
+from distfile_mirror.proxy.fail_fast import FailFastFind, Find
 from distfile_mirror.proxy.files import ServedFile, served_content, served_file
 from distfile_mirror.proxy.registry_paths import RegistryRequest
 
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 
 Missing = FoundFile | MissingImage | None
 Found = ServedFile | Missing | MirrorError
-Find = Callable[[str, RegistryRequest | None], FoundFile | FoundContent | MissingImage | None]
 
 
 @dataclass(slots=True)
@@ -41,8 +41,9 @@ class _Entry:
 class Lookups:
     """Finds by URI what is served, for one worker. All methods are called in the event loop's thread.
 
-    ``find`` asks the catalog and ``blobs`` opens; both run in ``executor``. ``call_soon`` brings results
-    back into the loop. ``uri`` is a key: what is asked of this server as a registry mirror has one of its own.
+    ``find`` asks the catalog, in ``questions``, and ``blobs`` opens, in ``executor``: who waits for the database
+    keeps nobody from what is known. ``call_soon`` brings results back into the loop. ``uri`` is a key: what is
+    asked of this server as a registry mirror has one of its own.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Lookups:
         *,
         find: Find,
         blobs: BlobReader,
+        questions: Executor,
         executor: Executor,
         call_soon: Callable[..., object],
         max_entries: int,
         max_bytes: int,
     ) -> None:
-        self._find = find
+        self._find = FailFastFind(find)
+        self._questions = questions
         self._blobs = blobs
         self._executor = executor
         self._call_soon = call_soon
@@ -85,7 +88,9 @@ class Lookups:
             self._call_soon(then, self._misses[uri])
             return
         entry = self._entries.get(uri)
-        self._executor.submit(self._resolve, uri, request, entry, then)
+        knows = entry is not None and entry.revision == self._revision
+        executor = self._executor if knows or self._find.hangs else self._questions
+        executor.submit(self._resolve, uri, request, entry, then)
 
     def forget_misses(self) -> None:
         """Forget what was not there; called once a second."""
@@ -110,18 +115,17 @@ class Lookups:
         revision = self._revision
         known = entry.file if entry else None
         current = entry is not None and entry.revision == revision
-        found: Found
-        try:
-            found = known if current else self._ask(uri, request, known)
-            if isinstance(found, ServedFile):
-                found = self._open(found)
-        except MirrorError as error:
-            log.error("look-up failed", uri=uri, reason=str(error))  # noqa: TRY400 - it says all
-            found = error
-        except Exception:
-            log.exception("look-up failed", uri=uri)
-            found = UnavailableError("the look-up failed; the log of the proxy says why")
-        self._call_soon(self._remember, uri, found, revision, then)
+        found = _guarded(uri, lambda: known if current else self._ask(uri, request, known))
+        if entry is not None and found is known:
+            revision = entry.revision  # it is not known to be any newer
+        if isinstance(found, ServedFile) and not found.is_open:
+            self._executor.submit(self._open_and_tell, uri, found, revision, then)
+        else:
+            self._call_soon(self._remember, uri, found, revision, then)
+
+    def _open_and_tell(self, uri: str, file: ServedFile, revision: int, then: Callable[[Found], object]) -> None:
+        """In a thread."""
+        self._call_soon(self._remember, uri, _guarded(uri, lambda: self._open(file)), revision, then)
 
     def _ask(self, uri: str, request: RegistryRequest | None, known: ServedFile | None) -> Found:
         try:
@@ -137,8 +141,6 @@ class Lookups:
         return found
 
     def _open(self, file: ServedFile) -> ServedFile:
-        if file.is_open:
-            return file
         blob = self._blobs.open(file.sha256)
         if blob.size != file.size:
             size = blob.size
@@ -187,6 +189,18 @@ class Lookups:
         self._entries.pop(uri, None)
         self._opened.pop(uri, None)
         self._bytes -= self._bodies.pop(uri, 0)
+
+
+def _guarded(uri: str, look: Callable[[], Found]) -> Found:
+    """Return what ``look`` gives, or what it raises."""
+    try:
+        return look()
+    except MirrorError as error:
+        log.error("look-up failed", uri=uri, reason=str(error))  # noqa: TRY400 - it says all
+        return error
+    except Exception:
+        log.exception("look-up failed", uri=uri)
+        return UnavailableError("the look-up failed; the log of the proxy says why")
 
 
 def _read(blob: OpenBlob) -> bytes:
