@@ -66,6 +66,8 @@ class Lookups:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._bodies: OrderedDict[str, int] = OrderedDict()
+        # Bodies that only the catalog has: they go last, so that they are served while it is away.
+        self._manifests: OrderedDict[str, int] = OrderedDict()
         self._opened: OrderedDict[str, None] = OrderedDict()
         self._bytes = 0
         self._misses: dict[str, Missing] = {}
@@ -167,19 +169,19 @@ class Lookups:
         if file.body is None:
             self._opened[uri] = None
         else:
-            self._bodies[uri] = file.size
+            (self._bodies if file.sha256 else self._manifests)[uri] = file.size
             self._bytes += file.size
         while len(self._entries) > self._max_entries:
             self._drop(next(iter(self._entries)))
         # Beyond these limits the file is still known, and only has to be opened again.
         while self._bytes > self._max_bytes:
-            self._forget_body(next(iter(self._bodies)))
+            self._forget_body(next(iter(self._bodies or self._manifests)))
         while len(self._opened) > MAX_OPEN_BLOBS:
             oldest, _nothing = self._opened.popitem(last=False)
             self._entries[oldest].file = self._entries[oldest].file.closed()
 
     def _forget_body(self, uri: str) -> None:
-        if not self._entries[uri].file.sha256:  # a manifest, which only the catalog has
+        if uri in self._manifests:
             self._drop(uri)
             return
         self._bytes -= self._bodies.pop(uri)
@@ -188,7 +190,7 @@ class Lookups:
     def _drop(self, uri: str) -> None:
         self._entries.pop(uri, None)
         self._opened.pop(uri, None)
-        self._bytes -= self._bodies.pop(uri, 0)
+        self._bytes -= self._bodies.pop(uri, 0) + self._manifests.pop(uri, 0)
 
 
 def _guarded(uri: str, look: Callable[[], Found]) -> Found:

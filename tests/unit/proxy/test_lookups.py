@@ -222,6 +222,21 @@ def test_a_manifest_has_its_bytes_in_the_catalog_and_is_asked_for_again_when_the
         assert bench.catalog.asked == 4
 
 
+def test_what_a_blob_can_be_opened_for_makes_room_for_manifests(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor, max_bytes=250)
+        bench.catalog.files[f"{URI}manifest"] = manifest(b"m" * 100)
+        bench.find(f"{URI}manifest")
+        for number in range(3):
+            bench.hold(f"{URI}{number}", b"%d" % number * 100)
+            bench.find(f"{URI}{number}")
+        assert bench.lookups.cached(f"{URI}manifest") is not None
+        assert bench.lookups.cached(f"{URI}2") is not None
+        bench.catalog.away = True
+        assert [bench.find(f"{URI}{number}").body for number in range(3)] == [b"%d" % n * 100 for n in range(3)]
+        assert bench.find(f"{URI}manifest").body == b"m" * 100
+
+
 def test_what_may_change_is_not_remembered(bench):
     bench.catalog.files[URI] = manifest(b"a list", permanent=False)
     assert bench.find().body == b"a list"
