@@ -111,8 +111,8 @@ def test_a_lost_lease_records_nothing():
 def test_report_renews_the_lease():
     (row_id,) = declare_many()
     claim(lease=timedelta(seconds=0.2))
-    queue.report("one", {row_id: Progress(7, 9)}, lease=LEASE)
-    queue.report("two", {row_id: Progress(8, 9)}, lease=LEASE)  # not its row
+    assert queue.report("one", {row_id: Progress(7, 9)}, lease=LEASE) == set()
+    assert queue.report("two", {row_id: Progress(8, 9)}, lease=LEASE) == {row_id}  # not its row
     time.sleep(0.25)
     assert claim("two") == []
     assert (row(row_id).received_bytes, row(row_id).total_bytes) == (7, 9)

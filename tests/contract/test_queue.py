@@ -114,8 +114,8 @@ def test_a_lease_runs_out():
 def test_report_renews_the_lease():
     (row_id,) = declare()
     claim(lease=timedelta(seconds=0.2))
-    queue.report("one", {row_id: queue.Progress(7, 9)}, lease=LEASE)
-    queue.report("two", {row_id: queue.Progress(8, 9)}, lease=LEASE)  # not its row
+    assert queue.report("one", {row_id: queue.Progress(7, 9)}, lease=LEASE) == set()
+    assert queue.report("two", {row_id: queue.Progress(8, 9)}, lease=LEASE) == {row_id}  # not its row
     time.sleep(0.25)
     assert claim("two") == []
     assert (row(row_id).received_bytes, row(row_id).total_bytes) == (7, 9)

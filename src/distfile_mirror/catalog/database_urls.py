@@ -12,11 +12,11 @@ DEFAULT_PORTS = {"postgresql": "5432", "cockroachdb": "26257"}
 # A server that was unplugged must be noticed in seconds, not when TCP gives up after a quarter of an hour. By libpq's
 # names; each can be set otherwise in the URL's query.
 PATIENCE: Mapping[str, str] = {
-    "connect_timeout": "5",
+    "connect_timeout": "3",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
-    "tcp_user_timeout": "15000",  # milliseconds
+    "tcp_user_timeout": "6000",  # milliseconds
 }
 
 

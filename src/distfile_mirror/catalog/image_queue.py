@@ -48,9 +48,9 @@ def claim(
     return [ImageClaim(row_id, *names[repository_id], *facts) for row_id, repository_id, *facts in claimed]
 
 
-def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
-    """Write how far downloads are, which also moves their leases on. Raises UnavailableError."""
-    leases.report(Image, owner, progress, lease=lease)
+def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> set[int]:
+    """See leases.report. Raises UnavailableError."""
+    return leases.report(Image, owner, progress, lease=lease)
 
 
 def release_owner(owner: str) -> int:

@@ -92,13 +92,19 @@ def claim_rows(
     return [tuple(facts) for _state, *facts in found]
 
 
-def report(kind: type[Artifact], owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
-    """Write how far downloads are, which also moves their leases on. Raises UnavailableError."""
+def report(kind: type[Artifact], owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> set[int]:
+    """Write how far downloads are, which also moves their leases on; return the rows whose lease ``owner`` has lost.
+
+    Raises UnavailableError.
+    """
     until = timezone.now() + lease
+    lost = set()
     with available(), transaction.atomic():
         for row_id, at in progress.items():
             rows = owned(kind, owner, [row_id])
-            rows.update(received_bytes=at.received_bytes, total_bytes=at.total_bytes, due_at=until)
+            if not rows.update(received_bytes=at.received_bytes, total_bytes=at.total_bytes, due_at=until):
+                lost.add(row_id)
+    return lost
 
 
 def release_owner(kind: type[Artifact], owner: str) -> int:

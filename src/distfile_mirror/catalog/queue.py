@@ -86,9 +86,9 @@ def claim(
     return [Claim(*facts) for facts in claimed]
 
 
-def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
-    """Write how far downloads are, which also moves their leases on. Raises UnavailableError."""
-    leases.report(File, owner, progress, lease=lease)
+def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> set[int]:
+    """See leases.report. Raises UnavailableError."""
+    return leases.report(File, owner, progress, lease=lease)
 
 
 def release_owner(owner: str) -> int:

@@ -4,11 +4,13 @@ A small file is hashed where it comes in and stored together with others; a larg
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from distfile_mirror.blobs.object_errors import UnreachableError
 from distfile_mirror.blobs.store import BlobStore, BlobWriter
 from distfile_mirror.downloaders.decoding import DecodedDigests
 from distfile_mirror.downloaders.small_blobs import SMALL_BYTES, SmallBlobs
@@ -20,18 +22,23 @@ T = TypeVar("T")
 
 BATCH_BYTES = 1 << 20
 WORTH_JOINING_BYTES = 1 << 16
+# A store that is away is asked again so often, and for so long.
+AGAIN_SECONDS = 1.0
+AWAY_SECONDS = 600.0
 
 
 @dataclass(slots=True)
 class Meter:
     """How far a download is, in bytes, for whoever looks. ``total_bytes`` None where upstream does not say.
 
-    ``on_transferred`` is called when all has come and only storing is left: the host is free for the next.
+    ``on_transferred`` is called when all has come and only storing is left: the host is free for the next;
+    ``on_store_away`` each time that the store could not be reached, and is tried again.
     """
 
     received_bytes: int = 0
     total_bytes: int | None = None
     on_transferred: Callable[[], None] = lambda: None
+    on_store_away: Callable[[], None] = lambda: None
 
 
 class BlobSink:
@@ -94,15 +101,34 @@ class BlobSink:
         await self._settle()
         if self._writer is None and self._batched <= SMALL_BYTES:
             return await self._finish_small(check)
-        return await self._work(lambda: self._commit(check))
+        digests, writer = await self._work(lambda: self._complete(check))
+        await self._store_patiently(lambda: self._work(lambda: writer.commit(digests.raw["sha256"])))
+        return digests
 
     async def _finish_small(self, check: Callable[[Digests], None]) -> Digests:
         content = b"".join(self._batch)
         self._hash(content)
         digests = self._digests()
         check(digests)
-        await self._small_blobs.commit(digests.raw["sha256"], content)
+        await self._store_patiently(lambda: self._small_blobs.commit(digests.raw["sha256"], content))
         return digests
+
+    async def _store_patiently(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """Try until the store can be reached: what has come is not fetched again because it is away.
+
+        Raises StorageError: for any other fault, and when it is away for too long.
+        """
+        until = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                await commit()
+            except UnreachableError:
+                if time.monotonic() > until:
+                    raise
+                self._meter.on_store_away()
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return
 
     def discard(self) -> None:
         """Forget what was not committed, as soon as the worker is done with it."""
@@ -125,7 +151,7 @@ class BlobSink:
         self._under_way = future
         return await asyncio.wrap_future(future)
 
-    def _store_batch(self, batch: list[bytes | memoryview]) -> None:
+    def _store_batch(self, batch: list[bytes | memoryview]) -> BlobWriter:
         # In a worker thread. Small pieces are joined, as each step takes the interpreter's lock anew.
         is_fine = len(batch) * WORTH_JOINING_BYTES > sum(map(len, batch))
         if self._writer is None:
@@ -133,6 +159,7 @@ class BlobSink:
         for data in [b"".join(batch)] if is_fine else batch:
             self._hash(data)
             self._writer.write(data)
+        return self._writer
 
     def _hash(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)
@@ -142,10 +169,8 @@ class BlobSink:
     def _digests(self) -> Digests:
         return Digests(self._hasher.hex_digests(), self._decoded.hex_digests() if self._decoded is not None else {})
 
-    def _commit(self, check: Callable[[Digests], None]) -> Digests:
-        self._store_batch(self._batch)
+    def _complete(self, check: Callable[[Digests], None]) -> tuple[Digests, BlobWriter]:
+        writer = self._store_batch(self._batch)
         digests = self._digests()
         check(digests)
-        if self._writer is not None:
-            self._writer.commit(digests.raw["sha256"])
-        return digests
+        return digests, writer

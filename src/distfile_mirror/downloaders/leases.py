@@ -27,6 +27,12 @@ class Leases:
         for row_id in row_ids:
             self._reported[row_id] = now, Progress(0, None)
 
+    def taken_away(self, row_ids: Iterable[int]) -> None:
+        """Others have these rows by now."""
+        for row_id in row_ids:
+            if row_id in self._reported:
+                self._reported[row_id] = float("-inf"), self._reported[row_id][1]
+
     def finished(self, row_id: int) -> None:
         """The row's lease is of no interest any more."""
         self._reported.pop(row_id, None)
@@ -44,6 +50,8 @@ class Leases:
         """Return what to report at ``now``: what has moved, and what was not renewed for a third of the lease."""
         found = {}
         for row_id, (renewed_at, last) in self._reported.items():
+            if self.has_lost(row_id, now):  # or this one would have it again, while another is at it
+                continue
             meter = active.get(row_id)
             at = Progress(meter.received_bytes, meter.total_bytes) if meter else last
             if at != last or now - renewed_at >= self._renew_after:

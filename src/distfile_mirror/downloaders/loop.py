@@ -41,8 +41,8 @@ class Queue(Protocol[C, F_contra]):
     ) -> list[C]:
         """Claim rows that are due; ``take_over``: also those whose lease has run out. Raises UnavailableError."""
 
-    def report(self, owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> None:
-        """Write progress and renew leases. Raises UnavailableError."""
+    def report(self, owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> Collection[int]:
+        """Write progress and renew leases; return the rows whose lease was lost. Raises UnavailableError."""
 
     def record(self, owner: str, outcomes: Collection[F_contra | Failed | Released]) -> None:
         """Record outcomes. Raises UnavailableError, and nothing was recorded."""
@@ -95,7 +95,8 @@ class DownloadLoop(Generic[C, F]):
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._loop = asyncio.get_running_loop()
-            background = [group.create_task(self._recorder.run()), group.create_task(self._renew_leases())]
+            chores = (self._recorder.run(), self._renew_leases(), self._let_go_of_lost())
+            background = [group.create_task(chore) for chore in chores]
             waker = group.create_task(self._wake_on_stop())
             try:
                 await self._claim_and_start(watch=watch)
@@ -172,7 +173,9 @@ class DownloadLoop(Generic[C, F]):
                 self._backlog.finish(claim.host)
                 self._finish(claim, Released(claim.row_id))
                 continue
-            self._meters[claim.row_id] = Meter(on_transferred=partial(self._transferred, claim))
+            self._meters[claim.row_id] = Meter(
+                on_transferred=partial(self._transferred, claim), on_store_away=self._pause_for_storage
+            )
             self._transferring.add(claim.row_id)
             task = self._group.create_task(self._run_one(claim))
             self._tasks.add(task)
@@ -222,13 +225,16 @@ class DownloadLoop(Generic[C, F]):
         retry_in = None if outcome.retry_in is None else round(outcome.retry_in.total_seconds(), 3)
         trace = None if isinstance(error, MirrorError) else error
         log.warning("failed", uri=claim.uri, error=outcome.message, retry_in=retry_in, exc_info=trace)
-        now = self._now()
         if isinstance(error, StorageError):
-            self._storage_failed_until = now + self._settings.storage_pause
+            self._pause_for_storage()
         if judged.host_pause:
-            for other in self._backlog.cool(claim.host, now + judged.host_pause):
+            for other in self._backlog.cool(claim.host, self._now() + judged.host_pause):
                 self._finish(other, left_alone(other, judged.host_pause))
         return outcome
+
+    def _pause_for_storage(self) -> None:
+        """Begin nothing new for a while."""
+        self._storage_failed_until = self._now() + self._settings.storage_pause
 
     def _finish(self, claim: C, outcome: F | Failed | Released) -> None:
         self._leases.finished(claim.row_id)
@@ -242,21 +248,28 @@ class DownloadLoop(Generic[C, F]):
             if not progress:
                 continue
             try:
-                await self._catalog.call(partial(self._queue.report, self._owner, progress, lease=self._lease))
+                report = partial(self._queue.report, self._owner, progress, lease=self._lease)
+                lost = await self._catalog.call(report)
             except UnavailableError:
-                self._let_go_of_lost()
                 await asyncio.sleep(self._catalog.pause)
             except Exception:
                 log.exception("progress could not be reported")
             else:
                 self._leases.renewed(progress, now)
+                self._leases.taken_away(lost)
 
-    def _let_go_of_lost(self) -> None:
-        """Stop what another downloader may have begun anew: nothing is to be fetched twice."""
-        for row_id in self._leases.lost(self._now()):
-            if task := self._task_of.get(row_id):
-                log.warning("a lease could not be renewed; the download is stopped", row_id=row_id)
-                task.cancel()
+    async def _let_go_of_lost(self) -> None:
+        """Stop what another downloader may have begun anew: nothing is to be fetched twice.
+
+        By the clock: who is cut off from the catalog may wait long for a call that fails.
+        """
+        while True:
+            await asyncio.sleep(self._leases.interval)
+            for row_id in self._leases.lost(self._now()):
+                task = self._task_of.get(row_id)
+                if task is not None and not task.cancelling():
+                    log.warning("a lease could not be renewed; the download is stopped", row_id=row_id)
+                    task.cancel()
 
     async def _wind_down(self) -> None:
         """Give back what has not begun, let the rest finish for a while, then give that back too."""

@@ -18,6 +18,7 @@ from distfile_mirror.blobs.store import BlobReader, OpenBlob
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage
 from distfile_mirror.errors import MirrorError, UnavailableError
 from distfile_mirror.model.states import State
+from distfile_mirror.proxy.fail_fast import FailFastFind, Find
 from distfile_mirror.proxy.files import ServedFile, served_content, served_file
 from distfile_mirror.proxy.registry_paths import RegistryRequest
 
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 
 Missing = FoundFile | MissingImage | None
 Found = ServedFile | Missing | MirrorError
-Find = Callable[[str, RegistryRequest | None], FoundFile | FoundContent | MissingImage | None]
 
 
 @dataclass(slots=True)
@@ -41,8 +41,9 @@ class _Entry:
 class Lookups:
     """Finds by URI what is served, for one worker. All methods are called in the event loop's thread.
 
-    ``find`` asks the catalog and ``blobs`` opens; both run in ``executor``. ``call_soon`` brings results
-    back into the loop. ``uri`` is a key: what is asked of this server as a registry mirror has one of its own.
+    ``find`` asks the catalog, in ``questions``, and ``blobs`` opens, in ``executor``: who waits for the database
+    keeps nobody from what is known. ``call_soon`` brings results back into the loop. ``uri`` is a key: what is
+    asked of this server as a registry mirror has one of its own.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Lookups:
         *,
         find: Find,
         blobs: BlobReader,
+        questions: Executor,
         executor: Executor,
         call_soon: Callable[..., object],
         max_entries: int,
         max_bytes: int,
     ) -> None:
-        self._find = find
+        self._find = FailFastFind(find)
+        self._questions = questions
         self._blobs = blobs
         self._executor = executor
         self._call_soon = call_soon
@@ -63,6 +66,8 @@ class Lookups:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._bodies: OrderedDict[str, int] = OrderedDict()
+        # Bodies that only the catalog has: they go last, so that they are served while it is away.
+        self._manifests: OrderedDict[str, int] = OrderedDict()
         self._opened: OrderedDict[str, None] = OrderedDict()
         self._bytes = 0
         self._misses: dict[str, Missing] = {}
@@ -87,7 +92,9 @@ class Lookups:
             self._call_soon(then, self._misses[uri])
             return
         entry = self._entries.get(uri)
-        self._executor.submit(self._resolve, uri, request, entry, then, request_id)
+        knows = entry is not None and entry.revision == self._revision
+        executor = self._executor if knows or self._find.hangs else self._questions
+        executor.submit(self._resolve, uri, request, entry, then, request_id)
 
     def forget_misses(self) -> None:
         """Forget what was not there; called once a second."""
@@ -117,17 +124,19 @@ class Lookups:
         revision = self._revision
         known = entry.file if entry else None
         current = entry is not None and entry.revision == revision
-        found: Found
-        try:
-            found = known if current else self._ask(uri, request, known)
-            if isinstance(found, ServedFile):
-                found = self._open(found)
-        except MirrorError as error:
-            log.error("look-up failed", uri=uri, reason=str(error), request_id=request_id)  # noqa: TRY400 - it says all
-            found = error
-        except Exception:
-            log.exception("look-up failed", uri=uri, request_id=request_id)
-            found = UnavailableError("the look-up failed; the log of the proxy says why")
+        found = _guarded(uri, request_id, lambda: known if current else self._ask(uri, request, known))
+        if entry is not None and found is known:
+            revision = entry.revision  # it is not known to be any newer
+        if isinstance(found, ServedFile) and not found.is_open:
+            self._executor.submit(self._open_and_tell, uri, found, revision, then, request_id)
+        else:
+            self._call_soon(self._remember, uri, found, revision, then)
+
+    def _open_and_tell(
+        self, uri: str, file: ServedFile, revision: int, then: Callable[[Found], object], request_id: str
+    ) -> None:
+        """In a thread."""
+        found = _guarded(uri, request_id, lambda: self._open(file))
         self._call_soon(self._remember, uri, found, revision, then)
 
     def _ask(self, uri: str, request: RegistryRequest | None, known: ServedFile | None) -> Found:
@@ -144,8 +153,6 @@ class Lookups:
         return found
 
     def _open(self, file: ServedFile) -> ServedFile:
-        if file.is_open:
-            return file
         blob = self._blobs.open(file.sha256)
         if blob.size != file.size:
             size = blob.size
@@ -172,19 +179,19 @@ class Lookups:
         if file.body is None:
             self._opened[uri] = None
         else:
-            self._bodies[uri] = file.size
+            (self._bodies if file.sha256 else self._manifests)[uri] = file.size
             self._bytes += file.size
         while len(self._entries) > self._max_entries:
             self._drop(next(iter(self._entries)))
         # Beyond these limits the file is still known, and only has to be opened again.
         while self._bytes > self._max_bytes:
-            self._forget_body(next(iter(self._bodies)))
+            self._forget_body(next(iter(self._bodies or self._manifests)))
         while len(self._opened) > MAX_OPEN_BLOBS:
             oldest, _nothing = self._opened.popitem(last=False)
             self._entries[oldest].file = self._entries[oldest].file.closed()
 
     def _forget_body(self, uri: str) -> None:
-        if not self._entries[uri].file.sha256:  # a manifest, which only the catalog has
+        if uri in self._manifests:
             self._drop(uri)
             return
         self._bytes -= self._bodies.pop(uri)
@@ -193,7 +200,19 @@ class Lookups:
     def _drop(self, uri: str) -> None:
         self._entries.pop(uri, None)
         self._opened.pop(uri, None)
-        self._bytes -= self._bodies.pop(uri, 0)
+        self._bytes -= self._bodies.pop(uri, 0) + self._manifests.pop(uri, 0)
+
+
+def _guarded(uri: str, request_id: str, look: Callable[[], Found]) -> Found:
+    """Return what ``look`` gives, or what it raises."""
+    try:
+        return look()
+    except MirrorError as error:
+        log.error("look-up failed", uri=uri, reason=str(error), request_id=request_id)  # noqa: TRY400 - it says all
+        return error
+    except Exception:
+        log.exception("look-up failed", uri=uri, request_id=request_id)
+        return UnavailableError("the look-up failed; the log of the proxy says why")
 
 
 def _read(blob: OpenBlob) -> bytes:

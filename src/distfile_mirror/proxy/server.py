@@ -60,7 +60,8 @@ class Worker:
     """Accepts connections and gives them what they need.
 
     ``lookups``, ``tls`` and ``own`` answer; ``revision`` asks the catalog for its revision, in
-    ``executor``; ``counters`` are indexed by Count; ``counted_elsewhere`` returns numbers that others keep.
+    ``questions``; ``executor`` reads; ``counters`` are indexed by Count; ``counted_elsewhere`` returns numbers
+    that others keep.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Worker:
         tls: Certificates,
         own: OwnAnswers,
         counters: memoryview,
+        questions: Executor,
         executor: Executor,
         revision: Callable[[], int],
         sightings: SightingsGatherer,
@@ -99,6 +101,7 @@ class Worker:
         self.now = loop.time()
         self.date_lines = b""
         self.closing = False
+        self._questions = questions
         self._executor = executor
         self._revision = revision
         self._connections: set[Connection] = set()
@@ -243,7 +246,7 @@ class Worker:
             connection.expire()
         if not self._asking:
             self._asking = True
-            self._executor.submit(self._ask_revision)
+            self._questions.submit(self._ask_revision)
 
     def _ask_revision(self) -> None:
         revision: int | None = None

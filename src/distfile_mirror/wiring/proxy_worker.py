@@ -4,7 +4,8 @@ import asyncio
 import gc
 import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -28,7 +29,8 @@ from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import ProxiedBlobs, open_authority, proxied_blobs
 
-LOOKUP_THREADS = 4
+QUESTION_THREADS = 4
+READING_THREADS = 4
 # Between looks whether the CA was replaced.
 AUTHORITY_SECONDS = 3.0
 
@@ -49,11 +51,13 @@ async def _run(config: Config, number: int) -> None:
         loop.add_signal_handler(signal_number, stop.set)
     with (
         proxied_blobs(config) as blobs,
-        ThreadPoolExecutor(LOOKUP_THREADS, "lookups") as lookups,
+        # Whoever waits for the database, and who reads from a disk, do not wait for each other.
+        ThreadPoolExecutor(READING_THREADS, "reading") as reading,
+        ThreadPoolExecutor(QUESTION_THREADS, "questions") as questions,
         # Apart, so that a flood of new host names delays nobody's look-up.
         ThreadPoolExecutor(1, "certificates") as certificates,
     ):
-        worker = _worker(config, number, blobs, lookups, certificates)
+        worker = _worker(config, number, blobs, Threads(questions, reading, certificates))
         watching = loop.create_task(_follow_authority(config, worker))
         listener = listen(config.proxy_listen, reuse_port=True)
         tell_ready()
@@ -80,9 +84,15 @@ async def _follow_authority(config: Config, worker: Worker) -> None:
         log.info("the CA was read anew", fingerprint=root.fingerprint(authority), offered=len(authority.anchors))
 
 
-def _worker(
-    config: Config, number: int, blobs: ProxiedBlobs, lookups: ThreadPoolExecutor, certificates: ThreadPoolExecutor
-) -> Worker:
+class Threads(NamedTuple):
+    """The pools of a worker."""
+
+    questions: Executor
+    reading: Executor
+    certificates: Executor
+
+
+def _worker(config: Config, number: int, blobs: ProxiedBlobs, threads: Threads) -> Worker:
     loop = asyncio.get_running_loop()
     authority = open_authority(config)
     proxy_url = config.effective_proxy_url
@@ -94,7 +104,8 @@ def _worker(
         lookups=Lookups(
             find=find,
             blobs=blobs.reader,
-            executor=lookups,
+            questions=threads.questions,
+            executor=threads.reading,
             call_soon=loop.call_soon_threadsafe,
             max_entries=config.proxy_cached_lookups,
             max_bytes=config.proxy_cached_bytes,
@@ -102,7 +113,7 @@ def _worker(
         tls=Certificates(
             LeafIssuer(authority, capacity=config.proxy_cached_certificates),
             own_name=config.proxy_listen.for_clients.host,
-            executor=certificates,
+            executor=threads.certificates,
             call_soon=loop.call_soon_threadsafe,
         ),
         own=OwnAnswers(
@@ -111,13 +122,14 @@ def _worker(
             proxy_url=proxy_url,
             checks={"database": database.check, "blob store": blobs.reader.check},
             registry=_registry(config),
-            executor=lookups,
+            executor=threads.questions,
             call_soon=loop.call_soon_threadsafe,
         ),
         counters=open_counters(config.run_dir / "proxy", number),
-        executor=lookups,
+        questions=threads.questions,
+        executor=threads.reading,
         revision=revision,
-        sightings=SightingsGatherer(write=write_sightings, executor=lookups),
+        sightings=SightingsGatherer(write=write_sightings, executor=threads.questions),
         admin_url=config.effective_admin_url,
         counted_elsewhere=blobs.counts,
         direct_channel=Channel(

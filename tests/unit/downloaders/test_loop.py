@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -28,7 +29,7 @@ class Row:
 
 
 class FakeQueue:
-    """Rows to be claimed once; ``away`` makes every call fail."""
+    """Rows to be claimed once; ``away`` makes every call fail, ``hangs`` reports wait; ``lost``: rows of others."""
 
     def __init__(self, rows):
         self.rows = list(rows)
@@ -37,6 +38,8 @@ class FakeQueue:
         self.batches = []
         self.take_overs = []
         self.away = threading.Event()
+        self.hangs = threading.Event()
+        self.lost = set()
 
     def claim(self, owner, *, limit, lease, excluded_hosts=(), take_over=True):
         self.take_overs.append(take_over)
@@ -48,6 +51,9 @@ class FakeQueue:
     def report(self, owner, progress, *, lease):
         self._check()
         self.reports.append(dict(progress))
+        if self.hangs.is_set():
+            time.sleep(3 * SETTINGS.lease)
+        return self.lost & set(progress)
 
     def record(self, owner, outcomes):
         self._check()
@@ -259,6 +265,45 @@ def test_what_others_may_have_begun_anew_is_let_go():
     queue, summary = asyncio.run(scenario())
     assert summary == Summary(released=3)
     assert all(isinstance(outcome, Released) for outcome in queue.outcomes.values())
+
+
+def stopped_after(change):
+    """Return after how many seconds a download is stopped if ``change`` happens to the queue when it has begun."""
+
+    async def scenario():
+        queue = FakeQueue([Row(1)])
+        begun = 0.0
+        stopped = asyncio.Event()
+
+        async def fetch(row, meter):
+            nonlocal begun
+            begun = time.monotonic()
+            change(queue)
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                stopped.set()
+                raise
+
+        stop = asyncio.Event()
+        running = asyncio.create_task(run(queue, fetch, watch=True, stop=stop))
+        await asyncio.wait_for(stopped.wait(), 10)
+        took = time.monotonic() - begun
+        stop.set()
+        await asyncio.wait_for(running, 10)
+        assert isinstance(queue.outcomes[1], Released)
+        return took
+
+    return asyncio.run(scenario())
+
+
+def test_what_another_has_taken_over_is_let_go_at_once():
+    assert stopped_after(lambda queue: queue.lost.add(1)) < SETTINGS.lease
+
+
+def test_a_catalog_that_does_not_answer_keeps_nobody_from_letting_go():
+    took = stopped_after(lambda queue: queue.hangs.set())
+    assert SETTINGS.lease / 2 < took < 2 * SETTINGS.lease
 
 
 def test_after_an_outage_nobody_is_taken_over_for_the_time_of_a_lease():

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from distfile_mirror.blobs.read_through_cache import ReadThroughCache
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage, Why
 from distfile_mirror.errors import MirrorError, UnavailableError
 from distfile_mirror.model.states import State
-from distfile_mirror.proxy import lookups
+from distfile_mirror.proxy import fail_fast, lookups
 from distfile_mirror.proxy.files import ServedFile
 from distfile_mirror.proxy.lookups import Lookups
 
@@ -26,9 +27,12 @@ class Catalog:
         self.files = {}
         self.asked = 0
         self.away = False
+        self.answers = threading.Event()
+        self.answers.set()
 
     def find(self, uri, _request=None):
         self.asked += 1
+        self.answers.wait()
         if self.away:
             raise UnavailableError("the database does not answer now")
         return self.files.get(uri)
@@ -37,7 +41,9 @@ class Catalog:
 class Bench:
     """Lookups, its catalog and store, and the loop's part: calls are made when ``find`` waits for them."""
 
-    def __init__(self, folder, executor, *, max_entries=100, max_bytes=1000, through=lambda store: store):
+    def __init__(
+        self, folder, executor, *, max_entries=100, max_bytes=1000, through=lambda store: store, questions=None
+    ):
         self.catalog = Catalog()
         self.store = DiskBlobStore(folder)
         self.store.prepare()
@@ -45,6 +51,7 @@ class Bench:
         self.lookups = Lookups(
             find=self.catalog.find,
             blobs=through(self.store),
+            questions=questions or executor,
             executor=executor,
             call_soon=lambda *call: self._calls.put(call),
             max_entries=max_entries,
@@ -62,9 +69,12 @@ class Bench:
         results = []
         self.lookups.find(uri, None, results.append)
         while not results:
-            function, *arguments = self._calls.get(timeout=5)
-            function(*arguments)
+            self.take_call()
         return results[0]
+
+    def take_call(self):
+        function, *arguments = self._calls.get(timeout=5)
+        function(*arguments)
 
 
 @pytest.fixture
@@ -133,6 +143,42 @@ def test_with_the_database_away_what_was_served_is_served_on(bench):
     assert bench.find("https://example.org/other") is None
 
 
+def test_what_is_served_while_the_database_is_away_is_looked_up_when_it_is_back(bench):
+    bench.hold(URI, b"content")
+    bench.find()
+    bench.lookups.set_revision(1)
+    bench.catalog.away = True
+    assert bench.find().body == b"content"
+    bench.catalog.away = False
+    bench.hold(URI, b"content", State.BLOCKED)
+    assert bench.find().state is State.BLOCKED
+
+
+def test_who_waits_for_a_database_that_hangs_holds_up_nobody_for_long(tmp_path):
+    with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(2) as questions:
+        bench = Bench(tmp_path / "blobs", executor, max_bytes=10, questions=questions)
+        bench.hold(URI, b"more than ten bytes")
+        bench.find()
+        assert bench.lookups.cached(URI) is None  # it must be opened again
+        waiting = []
+        bench.catalog.answers.clear()
+        try:
+            for number in range(2):
+                bench.lookups.find(f"{URI}/{number}", None, waiting.append)
+            assert bench.find().body == b"more than ten bytes"
+            time.sleep(fail_fast.HANGING_SECONDS + 0.1)
+            assert isinstance(bench.find(f"{URI}/other"), UnavailableError)
+            bench.lookups.set_revision(1)
+            assert bench.find().body == b"more than ten bytes"
+            assert waiting == []
+        finally:
+            bench.catalog.answers.set()
+        while len(waiting) < 2:
+            bench.take_call()
+        assert waiting == [None, None]
+        assert bench.find(f"{URI}/other") is None
+
+
 def test_a_blob_that_is_not_there_is_our_fault_and_not_a_miss(bench):
     bench.hold(URI, b"content")
     for path in (bench.store._root / "sha256").glob("*/*"):
@@ -174,6 +220,21 @@ def test_a_manifest_has_its_bytes_in_the_catalog_and_is_asked_for_again_when_the
         assert bench.lookups.cached(f"{URI}2") is not None
         assert bench.find(f"{URI}0").body == b"0" * 100
         assert bench.catalog.asked == 4
+
+
+def test_what_a_blob_can_be_opened_for_makes_room_for_manifests(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        bench = Bench(tmp_path / "blobs", executor, max_bytes=250)
+        bench.catalog.files[f"{URI}manifest"] = manifest(b"m" * 100)
+        bench.find(f"{URI}manifest")
+        for number in range(3):
+            bench.hold(f"{URI}{number}", b"%d" % number * 100)
+            bench.find(f"{URI}{number}")
+        assert bench.lookups.cached(f"{URI}manifest") is not None
+        assert bench.lookups.cached(f"{URI}2") is not None
+        bench.catalog.away = True
+        assert [bench.find(f"{URI}{number}").body for number in range(3)] == [b"%d" % n * 100 for n in range(3)]
+        assert bench.find(f"{URI}manifest").body == b"m" * 100
 
 
 def test_what_may_change_is_not_remembered(bench):
