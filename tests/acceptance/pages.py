@@ -58,12 +58,17 @@ class Terminals:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Type Ctrl-C where servers run, and wait for their ends."""
         for process in self._servers:
             # As Ctrl-C in its terminal does: make and what it runs get it.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
         for process in self._servers:
             process.wait(30)
+        self._servers.clear()
 
     def run(self, block):
         """Run one block; return what it printed."""

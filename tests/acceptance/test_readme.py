@@ -1,11 +1,13 @@
 """Who copies the lines of README and docs, one after the other, gets through them, on a fresh clone."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from contextlib import ExitStack
 
 import pytest
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.timeout(900)
 
 RFC = b"HTTP Semantics\n" * 9_000
 FOO = b"foo\n"
+TUTORIAL = "docs/tutorial/first-artifact.md"
 SAME = b"the same bytes\n"  # whose sha256 the page about failed downloads has
 UNREACHABLE = re.compile(r"Retrying|ConnectionError|Connection refused|timed out|name resolution", re.IGNORECASE)
 
@@ -118,6 +121,36 @@ def test_readme(clone, authority, tmp_path):
     assert [request.target for request in upstream.requests] == ["/rfc/rfc9110.txt"]
 
 
+def test_first_artifact(clone, authority):
+    serve, build, first, declare, second, lose = blocks(TUTORIAL)
+    shutil.rmtree(clone / "data", ignore_errors=True)
+    make = {"MAKEFLAGS": f"PYTHON={sys.executable}"}
+    content = b"You MUST NOT.\nIt is a mustard.\nYou MUST.\n"
+    with upstream_server(authority) as upstream:
+        upstream.routes["/rfc/rfc9110.txt"] = file(content)
+        with terminals(clone, upstream, authority, server_environment=make) as terminal:
+            terminal.run(serve)
+            terminal.run(build)
+            told = terminal.run(first)
+            assert "404" in told
+            assert "the build failed, as it should" in told
+            assert "is present" in terminal.run(declare)
+            assert terminal.run(second) == "2\n"
+            del upstream.routes["/rfc/rfc9110.txt"]
+            assert terminal.run(lose) == "2\n"
+    assert [request.target for request in upstream.requests] == ["/rfc/rfc9110.txt"]
+
+
+def packed(name, content):
+    """Return a gzipped tar archive of one file."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
 class TestPages:
     """Each page of docs/howto, and the reference of the REST API, in a folder of its own."""
 
@@ -152,6 +185,7 @@ class TestPages:
     def test_run_the_components_apart(self, terminal):
         told = [terminal.run(block) for block in blocks("docs/howto/run-the-components-apart.md")]
         assert any('"fetched": 1' in text for text in told)
+        assert any('"damaged": 0, "finished": true' in text for text in told)
         got = terminal.run(
             "curl -sS --proxy http://127.0.0.1:3128 --cacert data/ca/ca.pem https://example.org/foo-1.2.tar.gz"
         )
@@ -229,9 +263,43 @@ class TestPages:
         assert told.endswith("distfile_mirror_database_up 1.0\n")
         assert re.fullmatch("DISTFILE_MIRROR_METRICS_TOKEN=[0-9a-f]{64}\n", token)
 
+    def test_set_up_bazel(self, terminal, upstream):
+        if shutil.which("bazel") is None:
+            skip("bazel missing: apt-get install bazel-bootstrap")
+        terminal.run(f"export HOME={terminal.folder}")  # where Bazel keeps its server and all that it fetched
+        terminal.run("distfile-mirror serve")
+        archive = packed("hello-1.0/hello.txt", b"hello\n")
+        upstream.routes["/hello-1.0.tar.gz"] = file(archive)
+        export, bazelrc, workspace, declare, fetch = blocks("docs/howto/set-up-bazel.md")
+        theirs = re.search("sha256:([0-9a-f]{64})", declare)[1]
+        ours = hashlib.sha256(archive).hexdigest()
+        for block in (export, bazelrc, workspace, declare):
+            terminal.run(block.replace(theirs, ours))
+        upstream.routes.clear()
+        try:
+            assert "All external dependencies fetched successfully" in terminal.run(fetch)
+            again = fetch.replace("/empty", "/emptier").replace("fetch", "build", 1)
+            terminal.run(f"sed -i 's/hello-1.0.tar/hello-2.0.tar/' WORKSPACE\n{again.strip()} > told 2>&1 || true")
+        finally:
+            terminal.run("bazel --bazelrc=mirror.bazelrc shutdown")
+        assert "404 Not declared in Distfile Mirror" in (terminal.folder / "told").read_text()
+        assert [request.target for request in upstream.requests] == ["/hello-1.0.tar.gz"]
+
+    def test_set_up_buildroot(self, terminal):
+        terminal.run("distfile-mirror serve")
+        authority, proxy, wget, declare = blocks("docs/howto/set-up-buildroot.md")
+        terminal.run(authority)
+        terminal.run(proxy)
+        told = terminal.run(f"{wget}\nexport WGET")
+        assert "404: Not declared in Distfile Mirror" in told
+        assert "not yet" in told
+        terminal.run(declare)
+        assert (terminal.folder / "foo-1.2.tar.gz").read_bytes() == FOO
+
     def test_none_is_left_out(self):
-        """A new page gets a test of its own here, or where what it deploys is tested."""
+        """A new page gets a test of its own here, or where what it tells of is tested."""
         tested = {f"{name.removeprefix('test_').replace('_', '-')}.md" for name in dir(type(self))}
-        deployed = "".join(path.read_text() for path in (ROOT / "tests" / "acceptance").glob("test_deploy_*.py"))
-        tested |= set(re.findall(r'PAGE = "docs/howto/([\w-]+\.md)"', deployed))
-        assert {path.name for path in (ROOT / "docs" / "howto").glob("*.md")} <= tested
+        others = "".join(path.read_text() for path in (ROOT / "tests" / "acceptance").glob("test_*.py"))
+        tested |= set(re.findall(r'^\w+ = "docs/(?:howto|tutorial)/([\w-]+\.md)"', others, re.MULTILINE))
+        pages = [*(ROOT / "docs" / "howto").glob("*.md"), *(ROOT / "docs" / "tutorial").glob("*.md")]
+        assert {path.name for path in pages} <= tested
