@@ -70,7 +70,7 @@ osd class default list = *
 
 [client.rgw]
 keyring = {folder}/keyring
-rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw frontends = beast endpoint={address}:{port} tcp_nodelay=1
 rgw dynamic resharding = false
 rgw enable usage log = false
 rgw enable ops log = false
@@ -85,13 +85,14 @@ class CephGateway:
     """The server, in a folder of its own, from enter to exit.
 
     ``endpoint`` is its address; ``access_key`` and ``secret_key`` those of its one user. ``stop`` and
-    ``start`` end and begin the gateway alone, on the same port: what is stored stays.
+    ``start`` end and begin the gateway alone, on the same port: what is stored stays. ``address``: of this
+    machine, where the gateway listens.
     """
 
     access_key = "TESTACCESSKEY0000001"
     secret_key = "test/secret+key/0000000000000000000000001"
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
             skip(f"{', '.join(missing)} missing: apt-get install {PACKAGES}")
@@ -99,7 +100,8 @@ class CephGateway:
         self._daemons = []
         self._gateway = None
         self.port, self._mon_v2, self._mon_v1 = _free_ports(3)
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._address = address
+        self.endpoint = f"http://{address}:{self.port}"
 
     def __enter__(self):
         self._folder = Path(tempfile.mkdtemp(prefix="rgw-"))  # short: it holds unix sockets
@@ -180,7 +182,13 @@ class CephGateway:
 
     def _begin(self):
         self._configuration.write_text(
-            CONFIGURATION.format(folder=self._folder, port=self.port, mon_v1=self._mon_v1, mon_v2=self._mon_v2)
+            CONFIGURATION.format(
+                folder=self._folder,
+                address=self._address,
+                port=self.port,
+                mon_v1=self._mon_v1,
+                mon_v2=self._mon_v2,
+            )
         )
         for name in ("mon", "osd", "rgw"):
             (self._folder / name).mkdir()
@@ -228,7 +236,7 @@ class CephGateway:
         return done.stdout
 
     def _answers(self):
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+        with suppress(OSError), socket.create_connection((self._address, self.port), 2) as connection:
             connection.settimeout(5)
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return connection.recv(12).startswith(b"HTTP/1.1 200")

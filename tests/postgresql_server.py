@@ -23,15 +23,26 @@ def find_binaries() -> Path | None:
 
 
 class PostgresqlServer:
-    """Listens on 127.0.0.1:``port`` and in ``folder``; the user postgres needs no password, others do over TCP."""
+    """Listens on ``listen``:``port`` and in ``folder``; who comes from the networks ``trust`` needs no password.
 
-    def __init__(self, port: int = 0, *, listen: str = "127.0.0.1", trust: Sequence[str] = ("127.0.0.1/32",)) -> None:
+    ``prefix``: a command that runs it elsewhere, such as in a network namespace.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        listen: str = "127.0.0.1",
+        trust: Sequence[str] = ("127.0.0.1/32",),
+        prefix: Sequence[str] = (),
+    ) -> None:
         binaries = find_binaries()
         assert binaries, f"no server was found: install the package {PACKAGE}"
         self._binaries = binaries
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self.listen = listen
         self._trust = trust
+        self._prefix = prefix
         if not port:
             with socket.create_server(("127.0.0.1", 0)) as sock:
                 port = sock.getsockname()[1]
@@ -101,7 +112,7 @@ class PostgresqlServer:
         (self.folder / name).write_text(text)
 
     def _run(self, program: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [*self._as_user, self._binaries / program, *arguments]
+        command = [*self._prefix, *self._as_user, self._binaries / program, *arguments]
         # What pg_ctl starts would hold a pipe open.
         output = subprocess.DEVNULL if program == "pg_ctl" else subprocess.PIPE
         done = subprocess.run(

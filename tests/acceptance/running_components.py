@@ -90,11 +90,14 @@ def command(folder, *arguments, check=True, environment=()):
     return done
 
 
-def api(admin, path, document=None, method=None):
+def api(admin, path, document=None, method=None, headers=()):
     """Ask the REST API of the component ``admin``; return the status and what it answered."""
     data = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(
-        f"{admin.url}/api/v1{path}", data=data, method=method, headers={"Content-Type": "application/json"}
+        f"{admin.url}/api/v1{path}",
+        data=data,
+        method=method,
+        headers={"Content-Type": "application/json", **dict(headers)},
     )
     try:
         with DIRECT.open(request, timeout=30) as answer:
