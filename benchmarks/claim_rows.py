@@ -1,9 +1,9 @@
-"""The queue under measurement: `python -m benchmarks.claim_rows URL fill N | claim OWNER N | reset`.
+"""The queue under measurement: `python -m benchmarks.claim_rows URL fill FROM TO | claim OWNER N | reset`.
 
-`fill` makes N rows that are due. `claim` says `ready`, waits for a line, claims N rows as a downloader does, in
-batches, and prints JSON: the moments when it began and ended, in seconds of the machine's monotonic clock, and the
-rows' keys. `reset` makes what was claimed due again, as it was, and prints how many rows. A process of its own for
-each, as downloaders are.
+`fill` makes rows that are due, numbered from FROM to before TO. `claim` says `ready`, waits for a line, claims N rows
+as a downloader does, in batches, and prints JSON: the moments when it began and ended, in seconds of the machine's
+monotonic clock, and the rows' keys. `reset` makes what was claimed due again, as it was, and prints how many rows.
+A process of its own for each, as downloaders are.
 """
 
 import argparse
@@ -32,12 +32,12 @@ _COLUMNS = (
 )
 
 
-def fill(rows: int) -> None:
-    """Add ``rows`` pending files, each due a millisecond after the one before."""
+def fill(numbers: range) -> None:
+    """Add pending files, each due a millisecond after the one before."""
     database.migrate()
-    for begin in range(0, rows, FILL_ROWS):
+    for begin in range(0, len(numbers), FILL_ROWS):
         with transaction.atomic(), connection.cursor() as cursor:
-            values = [_row(number) for number in range(begin, min(rows, begin + FILL_ROWS))]
+            values = [_row(number) for number in numbers[begin : begin + FILL_ROWS]]
             names, places = ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
             cursor.executemany(f"INSERT INTO catalog_file ({names}) VALUES ({places})", values)
     _tidy()
@@ -96,8 +96,8 @@ def main() -> None:
     given = parser.parse_args()
     database.configure(given.url)
     match given.verb, given.arguments:
-        case "fill", [rows]:
-            fill(int(rows))
+        case "fill", [first, end]:
+            fill(range(int(first), int(end)))
         case "claim", [owner, rows]:
             claim(owner, int(rows))
         case "reset", []:

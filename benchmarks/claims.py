@@ -15,6 +15,7 @@ CLAIMED = 10_000
 FEW_PENDING = 10_000
 MANY_PENDING = 1_000_000
 PROCESSES = (1, 2, 4)
+FILL_ROWS = 200_000
 LIMIT = Target(1.5)
 METHOD = (
     f"Wall time for {CLAIMED:,} rows, from the first process' begin to the last one's end, by row. Each process claims "
@@ -50,7 +51,8 @@ def _databases(site: Site) -> Iterator[dict[str, tuple[str, str]]]:
         }
         for urls in found.values():
             for url, pending in zip(urls, (FEW_PENDING, MANY_PENDING), strict=True):
-                _run(url, "fill", str(pending))
+                for begin in range(0, pending, FILL_ROWS):
+                    _run(url, "fill", str(begin), str(min(pending, begin + FILL_ROWS)))
         yield found
 
 
