@@ -11,11 +11,13 @@ from typing import NoReturn
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.claims import claims
 from benchmarks.downloading import downloading
 from benchmarks.facts import facts, use_search_path, what_is_missing
 from benchmarks.fixtures import Site, make_site, work_folder
 from benchmarks.looking_up import looking_up
 from benchmarks.machine import FailedToRunError
+from benchmarks.object_storage import object_storage
 from benchmarks.pages import pages
 from benchmarks.rows import ROUNDS, Group, Row
 from benchmarks.serving import serving, serving_many
@@ -26,7 +28,9 @@ RESULTS = FOLDER / "results.md"
 GROUPS: dict[str, Callable[[Site, Callable[[Row], None]], Group]] = {
     "serving": serving,
     "serving-million": serving_many,
+    "object-storage": object_storage,
     "looking-up": looking_up,
+    "claims": claims,
     "pages": pages,
     "downloading": downloading,
 }
@@ -39,7 +43,7 @@ def main() -> int:
     if unknown := [name for name in names if name not in GROUPS]:
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_COLUMNS)
-    if missing := what_is_missing(FOLDER):
+    if missing := what_is_missing(FOLDER, names):
         console.print("The benchmarks cannot run:", *missing, sep="\n  ", soft_wrap=True)
         return 2
     use_search_path()

@@ -101,10 +101,11 @@ class Mirror:
 
 
 @contextmanager
-def mirror(data: Path) -> Iterator[Mirror]:
-    """Run the web proxy on ``data``, on the servers' core, until the block ends."""
+def mirror(data: Path, config: Path | None = None) -> Iterator[Mirror]:
+    """Run the web proxy on ``data``, on the servers' core, until the block ends; ``config`` says what is not there."""
     port = free_port()
     command = [PROGRAM, "web-proxy", "--workers", "1", "--data-dir", str(data), "--proxy-listen", f"127.0.0.1:{port}"]
+    command += ["--config", str(config)] if config else []
     with running(command, core=SERVER_CORE, port=port, log=data / "web-proxy.log") as pid:
         yield Mirror(pid, port)
 

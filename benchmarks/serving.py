@@ -51,22 +51,22 @@ def _measures(site: Site, ours: Mirror, peer: Nginx) -> list[Measure]:
 
     def requests(scheme: str, direct: str, count: int, *options: str) -> Callable[[], tuple[float, float]]:
         return lambda: (
-            cpu_of(ours.pid, lambda: _hey(count, *options, "-x", proxy, uri_of(site.small, scheme))) / count,
-            cpu_of(peer.pid, lambda: _hey(count, *options, f"{direct}/{site.small.name}")) / count,
+            cpu_of(ours.pid, lambda: hey(count, *options, "-x", proxy, uri_of(site.small, scheme))) / count,
+            cpu_of(peer.pid, lambda: hey(count, *options, f"{direct}/{site.small.name}")) / count,
         )
 
     def transfer(scheme: str, direct: str) -> Callable[[], tuple[float, float]]:
         return lambda: (
-            cpu_of(ours.pid, lambda: _curl("--proxy", proxy, uri_of(site.large, scheme))),
-            cpu_of(peer.pid, lambda: _curl(f"{direct}/{site.large.name}")),
+            cpu_of(ours.pid, lambda: curl("--proxy", proxy, uri_of(site.large, scheme))),
+            cpu_of(peer.pid, lambda: curl(f"{direct}/{site.large.name}")),
         )
 
     layer_uri = site.layer_uri
 
     def layer() -> tuple[float, float]:
         return (
-            cpu_of(ours.pid, lambda: _curl("--proxy", proxy, layer_uri)),
-            cpu_of(peer.pid, lambda: _curl(f"{encrypted}/{site.large.name}")),
+            cpu_of(ours.pid, lambda: curl("--proxy", proxy, layer_uri)),
+            cpu_of(peer.pid, lambda: curl(f"{encrypted}/{site.large.name}")),
         )
 
     anew = "-disable-keepalive"
@@ -83,16 +83,21 @@ def _measures(site: Site, ours: Mirror, peer: Nginx) -> list[Measure]:
     ]
 
 
-def _hey(count: int, *arguments: str) -> None:
+def hey(count: int, *arguments: str) -> None:
+    """Ask ``count`` times for what ``arguments`` name. Raises FailedToRunError unless each answer is a 200."""
     output = on_core(CLIENT_CORE, ["hey", "-n", str(count), "-c", str(CONNECTIONS), *arguments])
     statuses = dict(_STATUSES.findall(output))
     if statuses != {"200": str(count)}:
         raise FailedToRunError(f"hey got {statuses or output[-500:]} instead of {count} answers with 200")
 
 
-def _curl(*arguments: str) -> None:
+def curl(*arguments: str, write_out: str = "") -> str:
+    """Fetch the file of 1 GiB; return what ``write_out``, a format of curl's, says. Raises FailedToRunError."""
     # --insecure: whom the client trusts costs the server nothing.
     quiet = ["--silent", "--show-error", "--fail", "--insecure", "--output", "/dev/null"]
-    size = on_core(CLIENT_CORE, ["curl", *quiet, "--write-out", "%{size_download}", *arguments])
+    size, told = on_core(
+        CLIENT_CORE, ["curl", *quiet, "--write-out", f"%{{size_download}} {write_out}", *arguments]
+    ).split(" ", 1)
     if int(size) != LARGE_BYTES:
         raise FailedToRunError(f"curl got {size} bytes instead of {LARGE_BYTES}")
+    return told
