@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import random
+import socket
 import ssl
 import time
 from contextlib import suppress
@@ -79,9 +80,9 @@ def run(server, authority):
         before = descriptors()
         result = asyncio.run(whole())
         deadline = time.monotonic() + 5
-        while descriptors() - before - sockets_of(server) and time.monotonic() < deadline:
+        while left_open(server, before) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert not descriptors() - before - sockets_of(server)
+        assert not left_open(server, before)
         return result
 
     return run
@@ -95,10 +96,17 @@ def descriptors():
     return found
 
 
-def sockets_of(server):
-    """What the server has open is its own affair."""
-    fds = {each.fileno() for each in list(server._connections)}
-    return {(name, link) for name, link in descriptors() if int(name) in fds}
+def left_open(server, before):
+    """Return new descriptors that lead to ``server``: others are of threads that other tests have left."""
+    return {(name, link) for name, link in descriptors() - before if leads_to(int(name), server.port)}
+
+
+def leads_to(fd, port):
+    try:
+        with socket.socket(fileno=os.dup(fd)) as copy:
+            return copy.getpeername()[1] == port
+    except OSError:  # no socket, or one that is not connected
+        return False
 
 
 def answers(server, *ways):
