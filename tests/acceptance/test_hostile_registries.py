@@ -49,7 +49,7 @@ class Mirror:
         self.folder = folder
         self.upstream = upstream
         self.registries = RegistrySettings()
-        self.loop = LoopSettings(backoff=0.01, max_backoff=60, poll=0.02, stop_grace=1)
+        self.loop = LoopSettings(backoff=60, max_backoff=600, poll=0.02, stop_grace=1)
 
     def declare(self, digest, *platforms, registry="registry.test", name=NAME, with_referrers=False):
         where, _ = Registry.objects.get_or_create(name=registry)

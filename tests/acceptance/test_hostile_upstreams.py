@@ -47,7 +47,7 @@ class Mirror:
         self.store.prepare()
         self.folder = folder
         self.upstream = upstream
-        self.loop = LoopSettings(backoff=0.01, max_backoff=60, poll=0.02, stop_grace=1)
+        self.loop = LoopSettings(backoff=60, max_backoff=600, poll=0.02, stop_grace=1)
 
     def declare(self, uri=URI, *checksums, fallbacks=()):
         return declare_file(
