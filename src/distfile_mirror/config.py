@@ -150,6 +150,9 @@ class Config(BaseSettings):
     proxy_max_connections: Count = Field(10_000, description="Connections to one worker.")
     proxy_max_connections_per_client: Count = Field(4_096, description="Connections of one address to one worker.")
     proxy_cached_lookups: Count = Field(100_000, description="Files whose place a worker remembers.")
+    proxy_noted_lookups: Count = Field(
+        1_000_000, description="Files whose place a proxy notes on disk, for when the database is away."
+    )
     proxy_cached_bytes: Bytes = Field(64 << 20, description="Bytes of small files that a worker keeps in memory.")
     proxy_password: SecretStr | None = Field(
         None, description="Switches proxy authentication on: what clients show, with any label as the user name."

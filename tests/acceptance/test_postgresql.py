@@ -180,6 +180,32 @@ def test_a_database_that_goes_away_and_comes_back(installation, upstream):
     assert "Traceback" not in "".join(component.log.read_text() for component in installation.components)
 
 
+def test_a_proxy_that_starts_while_the_database_is_away_serves_what_it_served_before(installation, upstream):
+    contents = {name: name.encode() * 100_000 for name in "abc"}
+    for name, content in contents.items():
+        upstream.routes[f"/{name}"] = file(content)
+        _status, declared = api(installation.admin, "/files", {"uri": f"http://up.test/{name}", **USE})
+        installation.wait_for(f"/files/{declared['id']}")
+    proxy = installation.proxy
+    assert get(proxy, "http://up.test/a")[2] == contents["a"]
+    assert get(proxy, "http://up.test/b")[2] == contents["b"]
+    time.sleep(0.5)  # what was served is noted soon, not at once
+    proxy.kill()
+    installation.database.stop("immediate")
+
+    proxy.start().wait_until_up("/ca.pem")
+    for _ in range(2):
+        assert get(proxy, "http://up.test/a")[2] == contents["a"]
+        assert get(proxy, "http://up.test/b")[2] == contents["b"]
+        status, headers, _body = get(proxy, "http://up.test/c")
+        assert (status, headers["Retry-After"]) == (503, "5")
+
+    installation.database.start()
+    proxy.wait_until_up()
+    assert get(proxy, "http://up.test/c")[2] == contents["c"]
+    assert "Traceback" not in proxy.log.read_text()
+
+
 def test_a_wrong_url_says_what_to_do_and_shows_no_password(tmp_path):
     for url, told in (
         ("postgresql://u:secret@127.0.0.1", "names no database"),

@@ -44,6 +44,12 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
+def identity_of(url: str) -> str:
+    """Return what tells the database of ``url`` from others, whoever signs in: nothing secret. Raises ValueError."""
+    settings = database_settings(url)
+    return " ".join(str(settings.get(part, "")) for part in ("ENGINE", "HOST", "PORT", "NAME"))
+
+
 def _sqlite_settings(path: str) -> dict[str, Any]:
     """WAL, so that readers never wait; every transaction takes the write lock at its start.
 

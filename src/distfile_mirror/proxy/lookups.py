@@ -1,5 +1,7 @@
 """What a worker remembers of the catalog, so that what was served before needs no database.
 
+What is not in its memory any more, or was served by another worker, is on disk (served_before).
+
 A present file never changes: it is remembered until there is no room. Only blocking takes
 something away: it moves a number (the revision) that each worker asks for every second; what was
 looked up under an older one is looked up again, and served from memory should the database be away.
@@ -10,17 +12,18 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from distfile_mirror.blobs.store import BlobReader, OpenBlob
 from distfile_mirror.catalog.found import FoundContent, FoundFile, MissingImage
-from distfile_mirror.errors import MirrorError, UnavailableError
+from distfile_mirror.errors import DamagedError, MirrorError, UnavailableError
 from distfile_mirror.model.states import State
 from distfile_mirror.proxy.fail_fast import FailFastFind, Find
 from distfile_mirror.proxy.files import ServedFile, served_content, served_file
 from distfile_mirror.proxy.registry_paths import RegistryRequest
+from distfile_mirror.proxy.served_before import ServedBefore
 
 SMALL_BYTES = 65_536
 MAX_OPEN_BLOBS = 512
@@ -42,8 +45,8 @@ class Lookups:
     """Finds by URI what is served, for one worker. All methods are called in the event loop's thread.
 
     ``find`` asks the catalog, in ``questions``, and ``blobs`` opens, in ``executor``: who waits for the database
-    keeps nobody from what is known. ``call_soon`` brings results back into the loop. ``uri`` is a key: what is
-    asked of this server as a registry mirror has one of its own.
+    keeps nobody from what is known; ``before`` is what was served before. ``call_soon`` brings results back into the
+    loop. ``uri`` is a key: what is asked of this server as a registry mirror has one of its own.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Lookups:
         *,
         find: Find,
         blobs: BlobReader,
+        before: ServedBefore,
         questions: Executor,
         executor: Executor,
         call_soon: Callable[..., object],
@@ -60,6 +64,7 @@ class Lookups:
         self._find = FailFastFind(find)
         self._questions = questions
         self._blobs = blobs
+        self._before = before
         self._executor = executor
         self._call_soon = call_soon
         self._max_entries = max_entries
@@ -143,13 +148,22 @@ class Lookups:
         try:
             found = self._find(uri, request)
         except UnavailableError:
-            if known is None:
+            if known is not None:
+                return known
+            before = self._before.get(uri)
+            if before is None:
                 raise
-            return known
-        if isinstance(found, FoundContent):
-            return served_content(found, request.namespace if request else "")
-        if isinstance(found, FoundFile) and found.state is State.PRESENT:
-            return served_file(found)
+            # The catalog was not asked: it will be, with the next request.
+            return replace(_served(before, request), permanent=False)
+        except DamagedError:
+            self._before.note(uri, None)
+            raise
+        if isinstance(found, FoundContent) or (isinstance(found, FoundFile) and found.state is State.PRESENT):
+            served = _served(found, request)
+            if served.permanent:
+                self._before.note(uri, found)
+            return served
+        self._before.note(uri, None)
         return found
 
     def _open(self, file: ServedFile) -> ServedFile:
@@ -201,6 +215,12 @@ class Lookups:
         self._entries.pop(uri, None)
         self._opened.pop(uri, None)
         self._bytes -= self._bodies.pop(uri, 0) + self._manifests.pop(uri, 0)
+
+
+def _served(found: FoundContent | FoundFile, request: RegistryRequest | None) -> ServedFile:
+    if isinstance(found, FoundContent):
+        return served_content(found, request.namespace if request else "")
+    return served_file(found)
 
 
 def _guarded(uri: str, request_id: str, look: Callable[[], Found]) -> Found:

@@ -7,6 +7,8 @@ use is told before anything starts, and port 0 becomes a number that all childre
 import fcntl
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -17,7 +19,9 @@ import structlog
 from distfile_mirror import supervisor
 from distfile_mirror.authority.root import create_authority, has_authority, load_authority
 from distfile_mirror.catalog import database
+from distfile_mirror.catalog.database import SchemaOutdatedError
 from distfile_mirror.config import Config, ConfigurationError, to_environment
+from distfile_mirror.errors import UnavailableError
 from distfile_mirror.proxy.counters import remove_counters
 from distfile_mirror.supervisor import Child
 from distfile_mirror.wiring.hangups import Reread, is_on_terminal
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from distfile_mirror.wiring.doctor import Finding
     from distfile_mirror.wiring.transfer import Transferred
 
+# Between looks at a database that was away at the start.
+SCHEMA_SECONDS = 5.0
 WORKER_COMMAND = "web-proxy"
 
 log = structlog.get_logger()
@@ -91,10 +97,17 @@ def _children(config: Config, admin: int) -> list[Child]:
 
 
 def web_proxy(config: Config, reread: Reread) -> None:
-    """Run the workers of the proxy until SIGTERM or SIGINT; at SIGHUP as ``serve``. Raises MirrorError."""
+    """Run the workers of the proxy until SIGTERM or SIGINT; at SIGHUP as ``serve``.
+
+    With the database away they start all the same, and serve what this machine has served before. Raises MirrorError.
+    """
     open_authority(config)  # says what is missing, once, before any worker starts
     database.configure(config.effective_database_url)
-    database.check_schema()
+    try:
+        database.check_schema()
+    except UnavailableError as error:
+        log.warning("the database is away; what was served before is served", reason=str(error))
+        threading.Thread(target=_check_schema_later, daemon=True, name="schema").start()
     with reserved(config.proxy_listen) as address:
         config = config.model_copy(update={"proxy_listen": address})
         remove_counters(config.run_dir / "proxy")
@@ -103,6 +116,21 @@ def web_proxy(config: Config, reread: Reread) -> None:
             stop_grace=config.stop_grace,
             reload=None if is_on_terminal() else lambda: _proxy_children(_reread(reread, config)),
         )
+
+
+def _check_schema_later() -> None:
+    """Wait for the database, and say so for as long as it lacks what this release needs."""
+    while True:
+        time.sleep(SCHEMA_SECONDS)
+        try:
+            database.check_schema()
+        except UnavailableError:
+            continue  # the workers say so
+        except SchemaOutdatedError as error:
+            log.error("nothing can be looked up", reason=str(error))  # noqa: TRY400 - it says all
+        else:
+            log.info("the database is back")
+            return
 
 
 def proxy_worker(config: Config, number: int) -> None:

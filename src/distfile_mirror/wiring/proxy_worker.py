@@ -5,6 +5,7 @@ import gc
 import signal
 import socket
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from typing import NamedTuple
 
 import structlog
@@ -14,6 +15,7 @@ from distfile_mirror.authority import root
 from distfile_mirror.authority.leaves import LeafIssuer
 from distfile_mirror.authority.root import AuthorityError
 from distfile_mirror.catalog import database
+from distfile_mirror.catalog.database_urls import identity_of
 from distfile_mirror.catalog.look_up import revision
 from distfile_mirror.catalog.sightings import write_sightings
 from distfile_mirror.config import Config
@@ -22,6 +24,7 @@ from distfile_mirror.proxy.find import find
 from distfile_mirror.proxy.lookups import Lookups
 from distfile_mirror.proxy.own import OwnAnswers, TrustAnchors
 from distfile_mirror.proxy.routes import Channel
+from distfile_mirror.proxy.served_before import ServedBefore
 from distfile_mirror.proxy.server import Limits, Worker
 from distfile_mirror.proxy.sightings import SightingsGatherer
 from distfile_mirror.proxy.tls import Certificates
@@ -56,8 +59,9 @@ async def _run(config: Config, number: int) -> None:
         ThreadPoolExecutor(QUESTION_THREADS, "questions") as questions,
         # Apart, so that a flood of new host names delays nobody's look-up.
         ThreadPoolExecutor(1, "certificates") as certificates,
+        closing(_served_before(config, reading)) as before,
     ):
-        worker = _worker(config, number, blobs, Threads(questions, reading, certificates))
+        worker = _worker(config, number, blobs, before, Threads(questions, reading, certificates))
         watching = loop.create_task(_follow_authority(config, worker))
         listener = listen(config.proxy_listen, reuse_port=True)
         tell_ready()
@@ -92,7 +96,16 @@ class Threads(NamedTuple):
     certificates: Executor
 
 
-def _worker(config: Config, number: int, blobs: ProxiedBlobs, threads: Threads) -> Worker:
+def _served_before(config: Config, executor: Executor) -> ServedBefore:
+    return ServedBefore(
+        config.run_dir / "served.sqlite3",
+        identity=identity_of(config.effective_database_url),
+        max_rows=config.proxy_noted_lookups,
+        executor=executor,
+    )
+
+
+def _worker(config: Config, number: int, blobs: ProxiedBlobs, before: ServedBefore, threads: Threads) -> Worker:
     loop = asyncio.get_running_loop()
     authority = open_authority(config)
     proxy_url = config.effective_proxy_url
@@ -104,6 +117,7 @@ def _worker(config: Config, number: int, blobs: ProxiedBlobs, threads: Threads) 
         lookups=Lookups(
             find=find,
             blobs=blobs.reader,
+            before=before,
             questions=threads.questions,
             executor=threads.reading,
             call_soon=loop.call_soon_threadsafe,

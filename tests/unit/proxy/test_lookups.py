@@ -18,6 +18,7 @@ from distfile_mirror.model.states import State
 from distfile_mirror.proxy import fail_fast, lookups
 from distfile_mirror.proxy.files import ServedFile
 from distfile_mirror.proxy.lookups import Lookups
+from distfile_mirror.proxy.served_before import ServedBefore
 
 URI = "https://example.org/a"
 
@@ -51,6 +52,7 @@ class Bench:
         self.lookups = Lookups(
             find=self.catalog.find,
             blobs=through(self.store),
+            before=ServedBefore(folder.parent / "served", identity="catalog", max_rows=100, executor=executor),
             questions=questions or executor,
             executor=executor,
             call_soon=lambda *call: self._calls.put(call),
@@ -152,6 +154,24 @@ def test_what_is_served_while_the_database_is_away_is_looked_up_when_it_is_back(
     bench.catalog.away = False
     bench.hold(URI, b"content", State.BLOCKED)
     assert bench.find().state is State.BLOCKED
+
+
+def test_what_another_worker_served_is_served_while_the_database_is_away(bench, tmp_path):
+    bench.hold(URI, b"content")
+    bench.hold("https://example.org/blocked", b"content")
+    bench.find()
+    bench.find("https://example.org/blocked")
+    bench.hold("https://example.org/blocked", b"content", State.BLOCKED)
+    bench.lookups.set_revision(1)
+    bench.find("https://example.org/blocked")
+    with ThreadPoolExecutor(1) as executor:
+        other = Bench(tmp_path / "blobs", executor)
+        other.catalog.away = True
+        assert other.find().body == b"content"
+        assert isinstance(other.find("https://example.org/blocked"), UnavailableError)
+        assert isinstance(other.find("https://example.org/never"), UnavailableError)
+        other.catalog.away = False
+        assert other.find() is None  # the catalog has the word
 
 
 def test_who_waits_for_a_database_that_hangs_holds_up_nobody_for_long(tmp_path):
