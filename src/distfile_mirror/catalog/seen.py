@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from distfile_mirror.model.misses import MissReason
 
@@ -14,8 +15,7 @@ class ArtifactKind(StrEnum):
     IMAGE = "image"
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A row of the catalog that was served."""
 
     kind: ArtifactKind

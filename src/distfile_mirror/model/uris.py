@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 import idna
@@ -25,8 +26,7 @@ _ASCII_HOST = re.compile(r"(?=.{1,254}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(NamedTuple):
     """A host (lower case; IPv6 in brackets) and a port."""
 
     host: str

@@ -1,6 +1,7 @@
 """What to do with a request, before anything is looked up. Pure."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from distfile_mirror.model.uris import Authority
 from distfile_mirror.proxy.labels import proves
@@ -19,8 +20,7 @@ from distfile_mirror.proxy.routes import (
 SERVED_METHODS = frozenset({b"GET", b"HEAD"})
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(NamedTuple):
     """Look ``uri`` up and serve it; ``registry``: what it asks of a registry, if it may be that."""
 
     uri: str

@@ -17,7 +17,8 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 class ServedFile:
     """A file that is present. Small ones have ``body``, larger ones ``blob``; neither: to be opened first.
 
-    ``headers``: header lines that every answer about it carries. ``validators``: those of a 304.
+    ``headers``: header lines that every answer with bytes of it carries, ``whole`` those of all its bytes, and
+    ``validators`` those of a 304.
     ``sha256`` is empty where the bytes are in the catalog; ``permanent``: it may be remembered.
     ``artifact``: what is counted as served; None for a part of something.
     """
@@ -26,6 +27,7 @@ class ServedFile:
     size: int
     representation: Representation
     headers: bytes
+    whole: bytes
     validators: bytes
     body: bytes | None = None
     blob: OpenBlob | None = None
@@ -70,6 +72,7 @@ def served_file(found: FoundFile) -> ServedFile:
         size=found.size,
         representation=Representation(found.size, entity_tag, parse_http_date(last_modified)),
         headers=headers,
+        whole=_whole(headers, found.size),
         validators=validators,
         artifact=Artifact(ArtifactKind.FILE, found.row_id),
     )
@@ -84,11 +87,13 @@ def served_content(found: FoundContent, namespace: str) -> ServedFile:
     if namespace:
         lines.append(f"OCI-Namespace: {namespace}")
     headers = b"".join(f"{line}\r\n".encode("latin-1", "replace") for line in lines)
+    headers += b"ETag: %s\r\nAccept-Ranges: bytes\r\n" % entity_tag
     return ServedFile(
         sha256=found.sha256,
         size=found.size,
         representation=Representation(found.size, entity_tag),
-        headers=headers + b"ETag: %s\r\nAccept-Ranges: bytes\r\n" % entity_tag,
+        headers=headers,
+        whole=_whole(headers, found.size),
         validators=b"ETag: %s\r\n" % entity_tag,
         body=found.content,
         permanent=found.permanent,
@@ -96,10 +101,14 @@ def served_content(found: FoundContent, namespace: str) -> ServedFile:
     )
 
 
+def _whole(headers: bytes, size: int) -> bytes:
+    return b"%sContent-Length: %d\r\n" % (headers, size)
+
+
 def head_of(plan: Plan, file: ServedFile) -> bytes:
     """Return the header lines of an answer according to ``plan``, without those of the connection."""
     if plan.status == 200:  # noqa: PLR2004
-        return b"%sContent-Length: %d\r\n" % (file.headers, plan.length)
+        return file.whole
     if plan.status == 206:  # noqa: PLR2004
         span = b"%d-%d/%d" % (plan.first, plan.first + plan.length - 1, file.size)
         return b"%sContent-Range: bytes %s\r\nContent-Length: %d\r\n" % (file.headers, span, plan.length)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from distfile_mirror.model.uris import DEFAULT_PORTS, Authority, parse_authority, parse_file_uri
 from distfile_mirror.proxy.registry_paths import RegistryRequest, parse_mirror_target, parse_registry_target
@@ -51,8 +52,7 @@ class OwnPath:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class FilePath:
+class FilePath(NamedTuple):
     """A file is asked for, by its normalised URI; ``registry``: what it is if a registry has it."""
 
     uri: str
@@ -87,16 +87,8 @@ def route(request: Request, channel: Channel) -> Route:
         return _route_absolute(target, channel)
     if channel.authority is None or (channel.port_from_host and channel.is_own(host)):
         return _route_direct(target, host, channel)
-    authority = channel.authority
-    if host:
-        named = _authority(host, channel.scheme)
-        if named.host != authority.host or (
-            named.port != authority.port and not channel.port_from_host and _names_port(host)
-        ):
-            return _misdirected(host, authority)
-        if channel.port_from_host:
-            authority = named
-    return _file_path(channel.scheme, authority, _target_text(target))
+    tunnelled = _remembered_tunnelled if len(target) + len(host) <= _MEMO_BYTES else _route_tunnelled
+    return tunnelled(target, host, channel.scheme, channel.authority, channel.port_from_host)
 
 
 def parse_connect_target(target: bytes) -> Authority:
@@ -114,6 +106,25 @@ def _route_absolute(target: bytes, channel: Channel) -> Route:
         if _is_mirror_path(path):
             return _mirror_path(found.uri.removeprefix(_prefix(scheme, authority)))
     return found
+
+
+def _route_tunnelled(
+    target: bytes,
+    host: bytes,
+    scheme: str,
+    authority: Authority,
+    port_from_host: bool,  # noqa: FBT001 - a memo's arguments are by position
+) -> Route:
+    if host:
+        named = _authority(host, scheme)
+        if named.host != authority.host or (named.port != authority.port and not port_from_host and _names_port(host)):
+            return _misdirected(host, authority)
+        if port_from_host:
+            authority = named
+    return _file_path(scheme, authority, _target_text(target))
+
+
+_remembered_tunnelled = lru_cache(maxsize=8192)(_route_tunnelled)
 
 
 def _route_direct(target: bytes, host: bytes, channel: Channel) -> Route:
