@@ -61,7 +61,7 @@ def _run(names: list[str], console: Console) -> list[Group]:
         console.print(f"  {row.name}: ratio {row.cells()[3]}", style="dim")
 
     groups = []
-    with work_folder(FOLDER / "work") as work:
+    with work_folder(FOLDER / "scratch") as work:
         console.print("Making files of 1 KiB, 10 KiB and 1 GiB", style="dim")
         site = make_site(work)
         for name in names:

@@ -4,30 +4,41 @@ A wrong configuration is refused whole, with one message that lists every mistak
 """
 
 import getpass
-import ipaddress
 import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from distfile_mirror.blobs.locations import FILE, BlobsLocation, parse_blobs_url, parse_endpoint
 from distfile_mirror.blobs.secret_files import read_secret
 from distfile_mirror.catalog.database_urls import database_settings
 from distfile_mirror.errors import MirrorError
-from distfile_mirror.model.addresses import ConnectTo, IPNetwork, ListenAddress, parse_connect_to, parse_listen_address
-from distfile_mirror.model.platforms import parse_choice
-from distfile_mirror.model.references import normalise_registry
+from distfile_mirror.model.addresses import ListenAddress
 from distfile_mirror.model.roles import Role
+from distfile_mirror.setting_values import (
+    NO_SIGN_IN,
+    Bytes,
+    ConnectTos,
+    Count,
+    HeaderName,
+    Hosts,
+    Listen,
+    Networks,
+    OptionalListen,
+    Platforms,
+    Registries,
+    RoleGroups,
+    Seconds,
+    SignIn,
+)
 from distfile_mirror.upstream.registry_credentials import read_credentials
 
 ENVIRONMENT_PREFIX = "DISTFILE_MIRROR_"
 MAX_WORKERS_BY_DEFAULT = 4
-NO_SIGN_IN = "none"
-SIGN_IN_METHODS = (NO_SIGN_IN, "accounts", "oidc", "header")
 OIDC_SETTINGS = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
 
 
@@ -35,67 +46,8 @@ class ConfigurationError(MirrorError):
     """The configuration is wrong."""
 
 
-def _words(value: Any) -> Any:
-    """Let a list be written as one string, its items separated by commas or white space."""
-    return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-def _listen(value: Any) -> Any:
-    return parse_listen_address(value) if isinstance(value, str) else value
-
-
-def _connect_to(value: Any) -> Any:
-    return tuple(parse_connect_to(item) if isinstance(item, str) else item for item in _words(value))
-
-
-def _networks(value: Any) -> Any:
-    return tuple(_network(item) if isinstance(item, str) else item for item in _words(value))
-
-
-def _platforms(value: Any) -> Any:
-    return tuple(parse_choice(_words(value)).texts())
-
-
-def _registries(value: Any) -> Any:
-    return tuple(normalise_registry(item) for item in _words(value))
-
-
-def _hosts(value: Any) -> Any:
-    """Write addresses of IPv6 as they stand in a URL; those who know them may not know that."""
-    return tuple(f"[{item}]" if item.count(":") > 1 and "[" not in item else item for item in _words(value))
-
-
-def _sign_in(value: Any) -> Any:
-    methods = tuple(_words(value))
-    unknown = [method for method in methods if method not in SIGN_IN_METHODS]
-    if unknown or not methods:
-        message = f"{' '.join(map(str, unknown)) or 'nothing'} is no sign-in; possible: {', '.join(SIGN_IN_METHODS)}"
-        raise ValueError(message)
-    if NO_SIGN_IN in methods and len(methods) > 1:
-        message = "none goes with no other sign-in"
-        raise ValueError(message)
-    return methods
-
-
-def _role_groups(value: Any) -> Any:
-    """Read role -> group or groups, of a TOML table or as JSON."""
-    if isinstance(value, str):
-        value = json.loads(value)  # its error is a ValueError, with a text for people
-    if not isinstance(value, dict):
-        message = 'write a table of role and groups, such as {"approver": ["release-team"]}'
-        raise ValueError(message)  # noqa: TRY004 - pydantic collects these
-    return {role: (groups,) if isinstance(groups, str) else groups for role, groups in value.items()}
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-Listen = Annotated[ListenAddress, NoDecode, BeforeValidator(_listen)]
-HeaderName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
-Seconds = Annotated[float, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
 
 
 class Config(BaseSettings):
@@ -167,10 +119,10 @@ class Config(BaseSettings):
     auth_groups_header: HeaderName = Field(
         "X-Forwarded-Groups", description="In which it lists their groups, separated by commas."
     )
-    auth_header_from: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = Field(
+    auth_header_from: Networks = Field(
         (), description="Networks of the reverse proxies that are believed so; nobody else is."
     )
-    role_groups: Annotated[dict[Role, tuple[str, ...]], NoDecode, BeforeValidator(_role_groups)] = Field(
+    role_groups: RoleGroups = Field(
         {},
         description="Table of role (viewer, declarer, approver, administrator) and the groups that have it; "
         "JSON in the environment. With it, roles follow the groups; without, administrators give them.",
@@ -178,14 +130,14 @@ class Config(BaseSettings):
     default_role: Role | None = Field(
         None, description="For who comes by oidc or header and has no group of role_groups; by default refused."
     )
-    sign_in: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_sign_in)] = Field(
+    sign_in: SignIn = Field(
         (NO_SIGN_IN,), description="How people sign in: none; or one or several of accounts, oidc, header."
     )
     require_approval: bool = Field(
         False, description="Whether what a declarer declares waits until an approver accepts it."
     )
     session_lifetime: Seconds = Field(12 * 3600, description="Seconds after which people sign in again.")
-    trusted_proxies: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = Field(
+    trusted_proxies: Networks = Field(
         (), description="Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
     )
     metrics_token: SecretStr | None = Field(
@@ -193,7 +145,7 @@ class Config(BaseSettings):
     )
 
     admin_listen: Listen = Field(ListenAddress("127.0.0.1", 8080), description="Where people come: HOST:PORT.")
-    metrics_listen: Annotated[ListenAddress | None, NoDecode, BeforeValidator(_listen)] = Field(
+    metrics_listen: OptionalListen = Field(
         None,
         description="HOST:PORT where a downloader or verify tells its metrics; by default the admin of the same data "
         "folder tells them.",
@@ -205,17 +157,17 @@ class Config(BaseSettings):
         description="Signs cookies: 32 random characters or more, the same for all copies of the admin; "
         "by default made in DATA/secret-key.",
     )
-    admin_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+    admin_hosts: Hosts = Field(
         (),
         description="Further names or addresses under which the admin is asked, such as a pod's own by who watches it.",
     )
     admin_threads: Count = Field(8, description="Requests that the admin answers at a time.")
     local_user: str = Field(default_factory=getpass.getuser, description="Who acts where no sign-in is configured.")
 
-    allow_network: Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)] = Field(
+    allow_network: Networks = Field(
         (), description="Networks that downloads may reach although they are private or otherwise special."
     )
-    connect_to: Annotated[tuple[ConnectTo, ...], NoDecode, BeforeValidator(_connect_to)] = Field(
+    connect_to: ConnectTos = Field(
         (), description="HOST:PORT:ADDR:PORT: connect to ADDR:PORT for HOST:PORT, as curl does."
     )
     upstream_ca: Path | None = Field(None, description="PEM file of CAs that upstreams may have beside the usual ones.")
@@ -244,11 +196,11 @@ class Config(BaseSettings):
     )
     verify_period: Seconds = Field(30 * 86400, description="Seconds after which reading everything begins anew.")
 
-    default_platforms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_platforms)] = Field(
+    default_platforms: Platforms = Field(
         ("linux/amd64",),
         description="What is mirrored of an index if a declaration names no platform; or all; or none.",
     )
-    plain_http_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_registries)] = Field(
+    plain_http_registries: Registries = Field(
         (), description="Registries that are asked without TLS, such as registry.example.org:5000."
     )
     registry_credentials_file: Path | None = Field(
@@ -420,14 +372,6 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 def _in_environment(name: str) -> bool:
     return bool(os.environ.get(ENVIRONMENT_PREFIX + name.upper()))
-
-
-def _network(text: str) -> IPNetwork:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        message = f"{error}; write a network such as 10.0.0.0/8 or fd00::/8"
-        raise ValueError(message) from None
 
 
 def _every_mistake(error: ValidationError, file: Path | None) -> str:

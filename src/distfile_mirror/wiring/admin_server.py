@@ -13,7 +13,8 @@ from distfile_mirror.admin.server import make_application, make_server, serve
 from distfile_mirror.admin.settings import AdminContext
 from distfile_mirror.admin.sign_in import HEADER, OIDC, OpenIdProvider, SignIn, TrustedHeader
 from distfile_mirror.catalog import database
-from distfile_mirror.config import NO_SIGN_IN, Config
+from distfile_mirror.config import Config
+from distfile_mirror.setting_values import NO_SIGN_IN
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.hangups import Hangups, Reread
 from distfile_mirror.wiring.registries import resolve_tag
