@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from distfile_mirror.catalog import database
-from distfile_mirror.cli.main import app
+from distfile_mirror.cli.main import make_app
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config
 from distfile_mirror.downloaders.metrics import REGISTRY as DOWNLOADER_METRICS
 from distfile_mirror.model.addresses import ListenAddress
@@ -45,7 +45,7 @@ def settings() -> str:
 
 def commands() -> str:
     """Return a section for each command, as its --help has it."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(make_app())
     return "\n\n".join(_sections(group, "distfile-mirror"))
 
 
@@ -126,7 +126,7 @@ def _default(name: str) -> str:
 
 def _flags() -> dict[str, str]:
     """Return the flags of server commands by the name of their setting."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(make_app())
     found = {}
     for command in SERVERS:
         for parameter in group.commands[command].params:

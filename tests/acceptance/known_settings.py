@@ -2,7 +2,7 @@
 
 import typer
 
-from distfile_mirror.cli.main import app
+from distfile_mirror.cli.main import make_app
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config
 
 # What the client of object stores reads.
@@ -19,5 +19,5 @@ def unknown(names):
 def is_command(arguments):
     """Tell whether `distfile-mirror` takes ``arguments``: a command, and flags that it has."""
     name, *flags = arguments
-    command = typer.main.get_command(app).commands.get(name)
+    command = typer.main.get_command(make_app()).commands.get(name)
     return command is not None and set(flags) <= {flag for option in command.params for flag in option.opts}

@@ -24,6 +24,9 @@ CATALOG_APP = "distfile_mirror.catalog"
 # Migrations that only add tables, which are asked for where they are used (catalog.care).
 OPTIONAL = frozenset({("catalog", "0003_care")})
 
+# Any number that nobody else takes as an advisory lock of the database.
+MIGRATION_LOCK = 0x6D6972726F72
+
 T = TypeVar("T")
 
 log = structlog.get_logger()
@@ -79,9 +82,23 @@ def check() -> None:
 
 
 def migrate() -> None:
-    """Bring the schema to this release. Raises UnavailableError."""
-    with available():
+    """Bring the schema to this release; who comes second waits for who came first. Raises UnavailableError."""
+    with available(), _alone():
         call_command("migrate", verbosity=0, interactive=False)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep others from changing the schema meanwhile, and one who was killed: the server may still be at his work."""
+    if connection.vendor != "postgresql":  # SQLite has one writer anyhow, CockroachDB no such locks
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def check_schema() -> None:

@@ -37,7 +37,7 @@ def init(
 ) -> None:
     """Make a CA, or adopt an existing one. DISTFILE_MIRROR_CA_PASSPHRASE encrypts (and decrypts) its key."""
     from distfile_mirror.authority import root
-    from distfile_mirror.wiring.storage import ca_passphrase
+    from distfile_mirror.wiring.authority import ca_passphrase
 
     if (certificate is None) != (key is None):
         typer.echo("distfile-mirror: --certificate and --key go together", err=True)
@@ -73,7 +73,7 @@ def export(
 ) -> None:
     """Write the CA's certificate, never its key, in a form that clients take."""
     from distfile_mirror.authority import root
-    from distfile_mirror.wiring.storage import open_authority
+    from distfile_mirror.wiring.authority import open_authority
 
     authority = open_authority(configured(config_file, data_dir=data_dir, ca_dir=ca_dir))
     match form:
@@ -107,7 +107,7 @@ def rotate(
 ) -> None:
     """Replace the CA in three steps: make the next one and offer it; --activate it; --finish. No restart is needed."""
     from distfile_mirror.authority import root, rotation
-    from distfile_mirror.wiring.storage import ca_passphrase
+    from distfile_mirror.wiring.authority import ca_passphrase
 
     if (certificate is None) != (key is None) or (activate and finish) or (certificate and (activate or finish)):
         typer.echo("distfile-mirror: --certificate and --key go together, and with no other step", err=True)
@@ -131,7 +131,7 @@ def rotate(
 
 def _show(config: "Config", *, as_json: bool) -> None:
     from distfile_mirror.authority import root
-    from distfile_mirror.wiring.storage import open_authority
+    from distfile_mirror.wiring.authority import open_authority
 
     authority = open_authority(config)
     certificate = authority.certificate

@@ -8,11 +8,7 @@ import typer
 from distfile_mirror import __version__
 from distfile_mirror.cli import (
     authority_commands,
-    client_commands,
     doctor_command,
-    image_commands,
-    miss_commands,
-    project_commands,
     server_commands,
     transfer_command,
     user_commands,
@@ -20,23 +16,34 @@ from distfile_mirror.cli import (
 )
 from distfile_mirror.errors import MirrorError
 
-app = typer.Typer(
-    name="distfile-mirror",
-    help="The permanent store between your builds and the Internet.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+# Each of these is a process of production. They start fast: what speaks REST and draws tables is not imported.
+COMPONENTS = frozenset(
+    {"serve", "web-proxy", "web-admin", "cron-download-files", "cron-download-containers", "migrate"}
 )
-server_commands.register(app)
-verify_command.register(app)
-doctor_command.register(app)
-transfer_command.register(app)
-app.add_typer(authority_commands.app, name="ca")
-app.add_typer(user_commands.app, name="users")
-client_commands.register(app)
-image_commands.register(app)
-miss_commands.register(app)
-project_commands.register(app)
+
+
+def make_app(*, with_clients: bool = True) -> typer.Typer:
+    """Return the program's commands, with or without those that speak REST to a running server."""
+    app = typer.Typer(
+        name="distfile-mirror",
+        help="The permanent store between your builds and the Internet.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    server_commands.register(app)
+    verify_command.register(app)
+    doctor_command.register(app)
+    transfer_command.register(app)
+    app.add_typer(authority_commands.app, name="ca")
+    app.add_typer(user_commands.app, name="users")
+    if with_clients:
+        from distfile_mirror.cli import client_commands, image_commands, miss_commands, project_commands
+
+        for commands in (client_commands, image_commands, miss_commands, project_commands):
+            commands.register(app)
+    return app
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
@@ -45,7 +52,6 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -57,7 +63,7 @@ def _options(
 def main() -> None:
     """Run the program. Exit status: 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
-        app()
+        make_app(with_clients=COMPONENTS.isdisjoint(sys.argv[1:2]))()
     except MirrorError as error:
         typer.echo(f"distfile-mirror: {error}", err=True)
         sys.exit(1)

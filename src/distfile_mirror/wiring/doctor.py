@@ -28,9 +28,10 @@ from distfile_mirror.model.addresses import ListenAddress
 from distfile_mirror.model.states import State
 from distfile_mirror.upstream.connections import tls_context
 from distfile_mirror.upstream.routes import environment_proxies
+from distfile_mirror.wiring.authority import open_authority
 from distfile_mirror.wiring.machine import refuse_own_proxy
 from distfile_mirror.wiring.sockets import can_listen
-from distfile_mirror.wiring.storage import open_authority, open_blob_store
+from distfile_mirror.wiring.storage import open_blob_store
 from distfile_mirror.wiring.upstreams import registry_settings, upstream_settings
 
 FEW_DESCRIPTORS = 4096

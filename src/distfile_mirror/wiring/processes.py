@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from distfile_mirror import supervisor
-from distfile_mirror.authority.root import create_authority, has_authority, load_authority
 from distfile_mirror.catalog import database
 from distfile_mirror.catalog.database import SchemaOutdatedError
 from distfile_mirror.config import Config, ConfigurationError, to_environment
@@ -27,7 +26,7 @@ from distfile_mirror.supervisor import Child
 from distfile_mirror.wiring.hangups import Reread, is_on_terminal
 from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors
 from distfile_mirror.wiring.sockets import address_of, listening, reserved
-from distfile_mirror.wiring.storage import ca_passphrase, make_data_dir, open_authority
+from distfile_mirror.wiring.storage import make_data_dir
 
 if TYPE_CHECKING:
     from distfile_mirror.wiring.doctor import Finding
@@ -101,6 +100,8 @@ def web_proxy(config: Config, reread: Reread) -> None:
 
     With the database away they start all the same, and serve what this machine has served before. Raises MirrorError.
     """
+    from distfile_mirror.wiring.authority import open_authority
+
     open_authority(config)  # says what is missing, once, before any worker starts
     database.configure(config.effective_database_url)
     try:
@@ -212,6 +213,9 @@ def _prepare_downloader(config: Config) -> None:
 
 
 def _prepare(config: Config) -> None:
+    from distfile_mirror.authority.root import create_authority, has_authority, load_authority
+    from distfile_mirror.wiring.authority import ca_passphrase
+
     if has_authority(config.effective_ca_dir):
         load_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))
     else:

@@ -29,8 +29,9 @@ from distfile_mirror.proxy.server import Limits, Worker
 from distfile_mirror.proxy.sightings import SightingsGatherer
 from distfile_mirror.proxy.tls import Certificates
 from distfile_mirror.supervisor import tell_ready
+from distfile_mirror.wiring.authority import open_authority
 from distfile_mirror.wiring.sockets import listen
-from distfile_mirror.wiring.storage import ProxiedBlobs, open_authority, proxied_blobs
+from distfile_mirror.wiring.storage import ProxiedBlobs, proxied_blobs
 
 QUESTION_THREADS = 4
 READING_THREADS = 4

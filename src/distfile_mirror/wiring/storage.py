@@ -1,10 +1,9 @@
-"""The blob store and the CA that a configuration asks for."""
+"""The blob store that a configuration asks for."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from distfile_mirror.authority.root import Authority, load_authority
 from distfile_mirror.blobs.cache_filler import CacheCounts
 from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.blobs.object_connection import S3Settings, connect
@@ -79,13 +78,3 @@ def _counted(counts: CacheCounts) -> Mapping[Count, int]:
         Count.CACHE_CORRUPT: counts.corrupt,
         Count.CACHE_EVICTED: counts.evicted,
     }
-
-
-def ca_passphrase(config: Config) -> str | None:
-    """Return what decrypts the CA key, if anything."""
-    return config.ca_passphrase.get_secret_value() if config.ca_passphrase else None
-
-
-def open_authority(config: Config) -> Authority:
-    """Return the CA. Raises AuthorityError."""
-    return load_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))
