@@ -176,8 +176,8 @@ def _to_row(found: Served) -> tuple[str, bytes | None]:
 
 def _from_row(text: str, content: bytes | None) -> Served | None:
     """Return what was found; None if another release wrote it, whose terms are not known."""
-    known = json.loads(text)
     try:
+        known = json.loads(text)
         if "uri" in known:
             return FoundFile(**{**known, "state": State(known["state"])})
         return FoundContent(**known, content=content)

@@ -73,8 +73,9 @@ def test_what_is_broken_is_begun_anew(path):
     assert Worker(path).before.get(URI) == FILE
 
 
-def test_what_another_release_wrote_is_not_understood_and_does_no_harm(path, monkeypatch):
-    monkeypatch.setattr(served_before, "_to_row", lambda _found: ('{"uri": "x", "state": "present", "new": 1}', None))
+@pytest.mark.parametrize("text", ['{"uri": "x", "state": "present", "new": 1}', '{"uri": "x", "state": "new"}', "{"])
+def test_what_another_release_wrote_is_not_understood_and_does_no_harm(path, monkeypatch, text):
+    monkeypatch.setattr(served_before, "_to_row", lambda _found: (text, None))
     noted(path, (URI, FILE))
     assert Worker(path).before.get(URI) is None
 
