@@ -1,5 +1,6 @@
-"""``python -m distfile_mirror``: how processes start one another."""
+"""``python -m distfile_mirror``: the program, by the interpreter that is to run it."""
 
 from distfile_mirror.cli.main import main
 
-main()
+if __name__ == "__main__":
+    main()

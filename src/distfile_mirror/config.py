@@ -4,7 +4,6 @@ A wrong configuration is refused whole, with one message that lists every mistak
 """
 
 import getpass
-import json
 import os
 import tomllib
 from pathlib import Path
@@ -340,25 +339,6 @@ def load_config(flags: dict[str, Any] | None = None, file: Path | None = None) -
         return Config(**{**from_file, **given})
     except ValidationError as error:
         raise ConfigurationError(_every_mistake(error, file)) from None
-
-
-def to_environment(config: Config) -> dict[str, str]:
-    """Write ``config`` as environment variables from which load_config makes the same again."""
-    environment = {}
-    for name in Config.model_fields:
-        value = getattr(config, name)
-        environment[ENVIRONMENT_PREFIX + name.upper()] = _as_text(value)
-    return environment
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value)
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return "" if value is None else str(value)
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -68,3 +68,10 @@ class StorageError(UnavailableError):
 
 class StorageFullError(StorageError):
     """The blob store is full: free some space or enlarge it; downloads go on by themselves then."""
+
+
+def in_one_line(error: MirrorError | OSError) -> str:
+    """Say what ``error`` says, and of which file, for a person at a terminal or a log."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    return str(error)

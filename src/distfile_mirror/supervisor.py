@@ -1,25 +1,21 @@
 """Runs processes and keeps them running: starts them, restarts one that dies, replaces them, forwards the end.
 
-Children hold the reading end of a pipe whose other end is this process's: should it be killed
-outright, they see the pipe close and end at once, and no orphan keeps a port or a lease.
+They are forks of this one (ADR 0019).
 """
 
 import asyncio
 import os
 import signal
-import subprocess
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from distfile_mirror.errors import MirrorError
+from distfile_mirror.forks import NO_DESCRIPTOR, Lifeline, fork, settle
 
-LIFELINE_VARIABLE = "DISTFILE_MIRROR_LIFELINE"
-READY_VARIABLE = "DISTFILE_MIRROR_READY"
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 30.0
 # A child that lived so long was healthy: the next restart is quick again.
@@ -33,15 +29,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep running. ``inherited``: descriptors that it gets, under the same numbers."""
+    """A process to keep running: one that calls ``run``. ``name`` is its alone, and what `ps` shows."""
 
     name: str
-    command: Sequence[str]
-    environment: dict[str, str]
-    inherited: tuple[int, ...] = field(default=())
+    run: Callable[[], object]
 
 
 Reload = Callable[[], Sequence[Child]]
+
+# Where this process, a child that replaces another, says that it is at work.
+_telling = NO_DESCRIPTOR
 
 
 def supervise(
@@ -53,34 +50,23 @@ def supervise(
 ) -> None:
     """Keep ``children`` running until SIGTERM or SIGINT, then end them: SIGTERM, and after a while SIGKILL.
 
-    ``stop_grace``: seconds that children give to work under way. ``started`` is called, in a thread
-    of its own, once all have been started for the first time. At SIGHUP ``reload`` says, in a thread, what is to run
+    ``stop_grace``: seconds that children give to work under way. ``started`` is called, in a process
+    of its own, once all have been started for the first time. At SIGHUP ``reload`` says what is to run
     from now on; each process is replaced in its turn, the old one ended when the new one is at work. It
     raises MirrorError where that cannot be, and nothing changes. Without it SIGHUP ends all, too.
     """
+    settle()
     asyncio.run(_Supervisor(stop_grace, reload).run(children, started))
-
-
-def end_with_supervisor() -> None:
-    """In a child: end this process at once when its supervisor is gone, however it went."""
-    lifeline = os.environ.pop(LIFELINE_VARIABLE, "")
-    if lifeline:
-        threading.Thread(target=_watch, args=(int(lifeline),), daemon=True, name="lifeline").start()
 
 
 def tell_ready() -> None:
     """In a child: say that it is at work; what it replaces may end. Without a supervisor it does nothing."""
-    ready = os.environ.pop(READY_VARIABLE, "")
-    if ready:
+    global _telling  # noqa: PLW0603 - there is one process
+    if _telling != NO_DESCRIPTOR:
         with suppress(OSError):
-            os.write(int(ready), b"1")
-            os.close(int(ready))
-
-
-def _watch(lifeline: int) -> None:
-    os.read(lifeline, 1)
-    # No clean-up: whatever state this leaves behind is one that a power cut may leave, too.
-    os._exit(1)
+            os.write(_telling, b"1")
+            os.close(_telling)
+        _telling = NO_DESCRIPTOR
 
 
 class _Supervisor:
@@ -89,6 +75,8 @@ class _Supervisor:
         self._reload = reload
         self._stop = asyncio.Event()
         self._hung_up = asyncio.Event()
+        self._lifeline = Lifeline()
+        self._running: dict[int, _Process] = {}
         self._keepers: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
     async def run(self, children: Sequence[Child], started: Callable[[], None] | None) -> None:
@@ -96,7 +84,7 @@ class _Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set if self._reload else self._stop.set)
-        self._lifeline, held_end = os.pipe()
+        loop.add_signal_handler(signal.SIGCHLD, self._bury)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -105,10 +93,16 @@ class _Supervisor:
                 tasks.create_task(self._replace_when_asked())
                 if started is not None:
                     # Not awaited: it may wait for the children, and must not keep this from ending.
-                    threading.Thread(target=started, daemon=True, name="started").start()
+                    self._start(Child("started", started))
         finally:
-            os.close(self._lifeline)
-            os.close(held_end)
+            self._lifeline.close()
+
+    def _bury(self) -> None:
+        """Take note of every process that has ended. Signals are not counted: one may tell of several."""
+        for pid in [*self._running]:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._running.pop(pid).has_ended(os.waitstatus_to_exitcode(status))
 
     def _keep(self, child: Child, process: "_Process | None" = None) -> None:
         leave = asyncio.Event()
@@ -121,7 +115,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set() and not leave.is_set():
             begun = loop.time()
-            process = process or await self._start(child)
+            process = process or self._start(child)
             await _first_of(process.wait(), self._stop.wait(), leave.wait())
             if self._stop.is_set() or leave.is_set():
                 await process.end(self._stop_grace)
@@ -143,7 +137,7 @@ class _Supervisor:
     async def _replace_all(self) -> None:
         assert self._reload is not None  # noqa: S101 - else nobody listens for it
         try:
-            children = await asyncio.to_thread(self._reload)
+            children = self._reload()
         except MirrorError as error:
             log.error("what was read anew cannot be used; nothing changed", reason=str(error))  # noqa: TRY400
             return
@@ -156,7 +150,7 @@ class _Supervisor:
 
     async def _replace(self, child: Child) -> bool:
         """Start ``child`` beside the process that has its name, then end that one; return whether it worked."""
-        process = await self._start(child, tells_ready=True)
+        process = self._start(child, tells_ready=True)
         if not await process.ready(self._stop.wait()):
             await process.end(self._stop_grace)
             if not self._stop.is_set():
@@ -172,37 +166,38 @@ class _Supervisor:
         leave.set()
         await asyncio.wait([task])
 
-    async def _start(self, child: Child, *, tells_ready: bool = False) -> "_Process":
-        environment = {**child.environment, LIFELINE_VARIABLE: str(self._lifeline)}
-        told, telling = os.pipe() if tells_ready else (-1, -1)
-        if tells_ready:
-            environment[READY_VARIABLE] = str(telling)
-        process = await asyncio.create_subprocess_exec(
-            *child.command,
-            env=environment,
-            pass_fds=(self._lifeline, *child.inherited, *((telling,) if tells_ready else ())),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others in order
-        )
+    def _start(self, child: Child, *, tells_ready: bool = False) -> "_Process":
+        told, telling = os.pipe() if tells_ready else (NO_DESCRIPTOR, NO_DESCRIPTOR)
+
+        def run() -> None:
+            global _telling  # noqa: PLW0603 - there is one process
+            _telling = telling
+            child.run()
+
+        pid = fork(child.name, run, self._lifeline)
         if tells_ready:
             os.close(telling)
-        return _Process(child.name, process, told)
+        self._running[pid] = _Process(child.name, pid, told)
+        return self._running[pid]
 
 
 class _Process:
-    """A running child. ``told``: a pipe on which it says that it is ready, or -1."""
+    """A child that runs, or ran. ``told``: a pipe on which it says that it is ready, if it does."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, told: int) -> None:
+    def __init__(self, name: str, pid: int, told: int) -> None:
+        self.status: int | None = None
         self._name = name
-        self._process = process
+        self._pid = pid
         self._told = told
+        self._ended = asyncio.Event()
 
-    @property
-    def status(self) -> int | None:
-        return self._process.returncode
+    def has_ended(self, status: int) -> None:
+        """Take note of its end. ``status``: its exit status, or the negative number of the signal that ended it."""
+        self.status = status
+        self._ended.set()
 
     async def wait(self) -> None:
-        await self._process.wait()
+        await self._ended.wait()
 
     async def ready(self, stop: Coroutine[Any, Any, object]) -> bool:
         """Wait until it says that it is ready; return False if it ends, or says nothing for long, or at ``stop``."""
@@ -216,16 +211,18 @@ class _Process:
         return is_ready
 
     async def end(self, stop_grace: float) -> None:
-        if self._process.returncode is not None:
-            return
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(stop_grace + KILL_AFTER_GRACE_SECONDS):
-                await self._process.wait()
+                await self.wait()
         except TimeoutError:
             log.error("a process did not end in time and is killed", process=self._name)  # noqa: TRY400
-            self._process.kill()
-            await self._process.wait()
+            self._signal(signal.SIGKILL)
+            await self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.status is None:  # else its id may be another's by now
+            os.kill(self._pid, number)
 
 
 async def _first_of(*coroutines: Coroutine[Any, Any, object]) -> None:

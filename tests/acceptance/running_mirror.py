@@ -136,6 +136,13 @@ class RunningMirror:
             return json.load(answer)
 
     def descendants(self):
-        """Return the process ids of the children of serve."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return list(map(int, children.read_text().split()))
+        """Return the process ids of the children of serve, but for the one that says what is where, and ends."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if command_line(pid) != "distfile-mirror started"]
+
+
+def command_line(pid):
+    """Return what `ps` shows of a process; an empty string of one that is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+    return ""

@@ -54,7 +54,7 @@ def others_are_served(mirror):
 
 def worker_of(mirror):
     for pid in mirror.descendants():
-        if b"--worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"web-proxy" in Path(f"/proc/{pid}/cmdline").read_bytes():
             return pid
     raise AssertionError("no worker runs")
 

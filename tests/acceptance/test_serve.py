@@ -184,7 +184,7 @@ def test_downloads_through_the_mirror_itself_are_refused(tmp_path):
 
 def test_a_worker_takes_all_descriptors_that_it_may_have(mirror):
     for pid in mirror.descendants():
-        if b"--worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"web-proxy" in Path(f"/proc/{pid}/cmdline").read_bytes():
             limits = Path(f"/proc/{pid}/limits").read_text()
             soft, hard = re.search(r"Max open files +(\S+) +(\S+)", limits).groups()
             assert soft == hard

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distfile_mirror.blobs.locations import BlobsLocation
-from distfile_mirror.config import Config, ConfigurationError, load_config, to_environment
+from distfile_mirror.config import Config, ConfigurationError, load_config
 from distfile_mirror.model.addresses import ConnectTo, ListenAddress
 
 
@@ -101,34 +101,33 @@ def credentials(tmp_path):
     return file
 
 
-def test_children_get_the_same_configuration(environment, credentials):
-    config = load_config(
-        {
-            "default_platforms": ["linux/amd64", "linux/arm/v7"],
-            "plain_http_registries": ["host:5000", "https://other.test/mirror/v2/"],
-            "registry_credentials_file": str(credentials),
-            "data_dir": "/srv/mirror",
-            "allow_network": ["10.0.0.0/8", "fd00::/8"],
-            "connect_to": ["a.test:443:127.0.0.1:8443", "::[::1]:80"],
-            "proxy_listen": "[::1]:3128",
-            "ca_passphrase": "open sesame",
-            "download_backoff": "0.5",
-            "sign_in": "accounts, oidc header",
-            "oidc_issuer": "https://id.test/realm/",
-            "oidc_client_id": "mirror",
-            "oidc_client_secret": "only for the provider",
-            "auth_header_from": "10.1.0.0/16",
-            "role_groups": '{"approver": "CN=release team,DC=test", "administrator": ["a", "b"]}',
-            "default_role": "viewer",
-            "require_approval": "yes",
-            "metrics_token": "scrape",
-            "blobs_url": "s3://bucket/prefix",
-            "s3_endpoint": "https://s3.example.org:9000/",
-            "s3_path_style": "no",
-        }
-    )
-    for name, value in to_environment(config).items():
-        environment.setenv(name, value)
+def test_the_environment_means_the_same_as_flags(environment, credentials):
+    flags = {
+        "default_platforms": ["linux/amd64", "linux/arm/v7"],
+        "plain_http_registries": ["host:5000", "https://other.test/mirror/v2/"],
+        "registry_credentials_file": str(credentials),
+        "data_dir": "/srv/mirror",
+        "allow_network": ["10.0.0.0/8", "fd00::/8"],
+        "connect_to": ["a.test:443:127.0.0.1:8443", "::[::1]:80"],
+        "proxy_listen": "[::1]:3128",
+        "ca_passphrase": "open sesame",
+        "download_backoff": "0.5",
+        "sign_in": "accounts, oidc header",
+        "oidc_issuer": "https://id.test/realm/",
+        "oidc_client_id": "mirror",
+        "oidc_client_secret": "only for the provider",
+        "auth_header_from": "10.1.0.0/16",
+        "role_groups": '{"approver": "CN=release team,DC=test", "administrator": ["a", "b"]}',
+        "default_role": "viewer",
+        "require_approval": "yes",
+        "metrics_token": "scrape",
+        "blobs_url": "s3://bucket/prefix",
+        "s3_endpoint": "https://s3.example.org:9000/",
+        "s3_path_style": "no",
+    }
+    config = load_config(flags)
+    for name, value in flags.items():
+        environment.setenv(f"DISTFILE_MIRROR_{name.upper()}", value if isinstance(value, str) else " ".join(value))
     assert load_config() == config
 
 

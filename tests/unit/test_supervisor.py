@@ -13,18 +13,15 @@ import pytest
 SUPERVISE = """
 import sys
 from distfile_mirror.supervisor import Child, supervise
-import os
-child = sys.argv[1]
+child = compile(sys.argv[1], "child", "exec")
 supervise(
-    [Child("child", [sys.executable, "-c", child], dict(os.environ))],
+    [Child("child", lambda: exec(child, {}))],
     stop_grace=float(sys.argv[2]),
     started=lambda: print("started", flush=True),
 )
 """
 CHILD = """
 import os, sys, time, signal
-from distfile_mirror.supervisor import end_with_supervisor
-end_with_supervisor()
 with open({log!r}, "a") as log:
     print(os.getpid(), file=log)
 """

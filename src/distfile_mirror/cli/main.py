@@ -14,7 +14,7 @@ from distfile_mirror.cli import (
     user_commands,
     verify_command,
 )
-from distfile_mirror.errors import MirrorError
+from distfile_mirror.errors import MirrorError, in_one_line
 
 # Each of these is a process of production. They start fast: what speaks REST and draws tables is not imported.
 COMPONENTS = frozenset(
@@ -64,9 +64,6 @@ def main() -> None:
     """Run the program. Exit status: 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
         make_app(with_clients=COMPONENTS.isdisjoint(sys.argv[1:2]))()
-    except MirrorError as error:
-        typer.echo(f"distfile-mirror: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        typer.echo(f"distfile-mirror: {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
+    except (MirrorError, OSError) as error:
+        typer.echo(f"distfile-mirror: {in_one_line(error)}", err=True)
         sys.exit(1)

@@ -137,7 +137,6 @@ def web_proxy(
     blobs_url: BlobsUrl = None,
     proxy_listen: ProxyListen = None,
     workers: Workers = None,
-    worker: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve builds: the HTTP proxy."""
     from distfile_mirror.wiring import processes
@@ -151,10 +150,7 @@ def web_proxy(
         proxy_listen=proxy_listen,
         workers=workers,
     )
-    if worker is None:
-        processes.web_proxy(config, reread)
-    else:
-        processes.proxy_worker(config, worker)
+    processes.web_proxy(config, reread)
 
 
 def web_admin(

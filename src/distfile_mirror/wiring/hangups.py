@@ -13,7 +13,8 @@ import structlog
 
 from distfile_mirror.config import Config, ConfigurationError
 
-Reread = Callable[[], Config]
+# None: of a process that has a supervisor, which hears SIGHUP for all.
+Reread = Callable[[], Config] | None
 
 log = structlog.get_logger()
 
@@ -24,7 +25,10 @@ def is_on_terminal() -> bool:
 
 
 class Hangups:
-    """Hears SIGHUP: ``stop`` is called where ``reread`` finds a configuration that can be used."""
+    """Hears SIGHUP: ``stop`` is called where ``reread`` finds a configuration that can be used.
+
+    Without ``reread`` it hears nothing.
+    """
 
     def __init__(self, reread: Reread, stop: Callable[[], object]) -> None:
         self.heard = False
@@ -33,7 +37,7 @@ class Hangups:
 
     def listen(self) -> None:
         """Hear from now on; to be called in the main thread."""
-        if not is_on_terminal():
+        if self._reread is not None and not is_on_terminal():
             signal.signal(signal.SIGHUP, lambda _number, _frame: self._hear())
 
     def begin_anew_if_heard(self, *more_arguments: str) -> None:
@@ -48,6 +52,7 @@ class Hangups:
         os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - this very command
 
     def _hear(self) -> None:
+        assert self._reread is not None  # noqa: S101 - else it is not listened for
         try:
             self._reread()
         except ConfigurationError as error:

@@ -1,7 +1,7 @@
 """What each command runs: one process, or a supervisor over several.
 
-Configuration goes to children by their environment. Ports are settled here, once: an address in
-use is told before anything starts, and port 0 becomes a number that all children share.
+Ports are settled here, once: an address in use is told before anything starts, and port 0 becomes a number that
+all children share. A supervisor never sets Django up: each of its forks does, after the configuration it was given.
 """
 
 import fcntl
@@ -19,11 +19,14 @@ import structlog
 from distfile_mirror import supervisor
 from distfile_mirror.catalog import database
 from distfile_mirror.catalog.database import SchemaOutdatedError
-from distfile_mirror.config import Config, ConfigurationError, to_environment
+from distfile_mirror.config import Config, ConfigurationError
 from distfile_mirror.errors import UnavailableError
+from distfile_mirror.forks import begin_apart
 from distfile_mirror.proxy.counters import remove_counters
 from distfile_mirror.supervisor import Child
 from distfile_mirror.wiring.hangups import Reread, is_on_terminal
+from distfile_mirror.wiring.imports import import_for_all, import_for_proxies
+from distfile_mirror.wiring.logs import configure_logging
 from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors
 from distfile_mirror.wiring.sockets import address_of, listening, reserved
 from distfile_mirror.wiring.storage import make_data_dir
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 
 # Between looks at a database that was away at the start.
 SCHEMA_SECONDS = 5.0
-WORKER_COMMAND = "web-proxy"
+# Exit status of who found the database away.
+AWAY = 75
 
 log = structlog.get_logger()
 
@@ -58,7 +62,7 @@ def grants(config: Config) -> str:
     return "\n".join(statements())
 
 
-def serve(config: Config, announce: Callable[[Config], None], reread: Reread) -> None:
+def serve(config: Config, announce: Callable[[Config], None], reread: Callable[[], Config]) -> None:
     """Run everything until SIGTERM or SIGINT; ``announce`` is told the settled configuration when all is up.
 
     At SIGHUP the configuration is read anew by ``reread``, and every process replaced.
@@ -69,7 +73,10 @@ def serve(config: Config, announce: Callable[[Config], None], reread: Reread) ->
     refuse_own_proxy(config)
     with ExitStack() as stack:
         stack.enter_context(_sole_use(config))
-        _prepare(config)
+        _prepare_authority(config)
+        migrated = begin_apart(lambda: migrate(config))
+        import_for_all()
+        _exit_unless_done(migrated())
         proxy_listen = stack.enter_context(reserved(config.proxy_listen))
         admin_socket = stack.enter_context(listening(config.admin_listen))
         config = config.model_copy(
@@ -88,14 +95,14 @@ def serve(config: Config, announce: Callable[[Config], None], reread: Reread) ->
 def _children(config: Config, admin: int) -> list[Child]:
     return [
         *_proxy_children(config),
-        _child("web-admin", config, "web-admin", "--inherited", str(admin), inherited=(admin,)),
-        _child("cron-download-files", config, "cron-download-files", "--watch"),
-        _child("cron-download-containers", config, "cron-download-containers", "--watch"),
-        *([_child("verify", config, "verify", "--watch")] if config.verify_rate else []),
+        _child("web-admin", web_admin, config, inherited=admin),
+        _child("cron-download-files", download_files, config, watch=True),
+        _child("cron-download-containers", download_containers, config, watch=True),
+        *([_child("verify", verify, config, watch=True)] if config.verify_rate else []),
     ]
 
 
-def web_proxy(config: Config, reread: Reread) -> None:
+def web_proxy(config: Config, reread: Callable[[], Config]) -> None:
     """Run the workers of the proxy until SIGTERM or SIGINT; at SIGHUP as ``serve``.
 
     With the database away they start all the same, and serve what this machine has served before. Raises MirrorError.
@@ -103,20 +110,28 @@ def web_proxy(config: Config, reread: Reread) -> None:
     from distfile_mirror.wiring.authority import open_authority
 
     open_authority(config)  # says what is missing, once, before any worker starts
+    checked = begin_apart(lambda: _check_schema(config))
+    import_for_proxies()
+    is_away = (status := checked()) == AWAY
+    if not is_away:
+        _exit_unless_done(status)
+    with reserved(config.proxy_listen) as address:
+        config = config.model_copy(update={"proxy_listen": address})
+        remove_counters(config.run_dir / "proxy")
+        supervisor.supervise(
+            _proxy_children(config, is_away=is_away),
+            stop_grace=config.stop_grace,
+            reload=None if is_on_terminal() else lambda: _proxy_children(_reread(reread, config)),
+        )
+
+
+def _check_schema(config: Config) -> None:
     database.configure(config.effective_database_url)
     try:
         database.check_schema()
     except UnavailableError as error:
         log.warning("the database is away; what was served before is served", reason=str(error))
-        threading.Thread(target=_check_schema_later, daemon=True, name="schema").start()
-    with reserved(config.proxy_listen) as address:
-        config = config.model_copy(update={"proxy_listen": address})
-        remove_counters(config.run_dir / "proxy")
-        supervisor.supervise(
-            _proxy_children(config),
-            stop_grace=config.stop_grace,
-            reload=None if is_on_terminal() else lambda: _proxy_children(_reread(reread, config)),
-        )
+        sys.exit(AWAY)
 
 
 def _check_schema_later() -> None:
@@ -134,25 +149,25 @@ def _check_schema_later() -> None:
             return
 
 
-def proxy_worker(config: Config, number: int) -> None:
-    """Be a worker of the proxy. Raises MirrorError, OSError."""
-    supervisor.end_with_supervisor()
+def proxy_worker(config: Config, number: int, *, is_away: bool = False) -> None:
+    """Be a worker of the proxy; ``is_away``: the database was, so that it is not known to fit. Raises MirrorError."""
     take_descriptors()
     database.configure(config.effective_database_url)
+    if is_away:
+        threading.Thread(target=_check_schema_later, daemon=True, name="schema").start()
     from distfile_mirror.wiring import proxy_worker as process
 
     process.run(config, number)
 
 
-def web_admin(config: Config, inherited: int | None, reread: Reread) -> None:
+def web_admin(config: Config, inherited: int | None = None, reread: Reread = None) -> None:
     """Serve the admin. Raises MirrorError, OSError."""
-    supervisor.end_with_supervisor()
     from distfile_mirror.wiring import admin_server as process
 
     process.run(config, inherited, reread)
 
 
-def download_files(config: Config, *, watch: bool, reread: Reread) -> dict[str, int]:
+def download_files(config: Config, *, watch: bool, reread: Reread = None) -> dict[str, int]:
     """Download files; return how many ended how. Raises MirrorError, OSError."""
     _prepare_downloader(config)
     from distfile_mirror.wiring import downloader as process
@@ -160,7 +175,7 @@ def download_files(config: Config, *, watch: bool, reread: Reread) -> dict[str, 
     return asdict(process.run_files(config, watch=watch, reread=reread))
 
 
-def download_containers(config: Config, *, watch: bool, reread: Reread) -> dict[str, int]:
+def download_containers(config: Config, *, watch: bool, reread: Reread = None) -> dict[str, int]:
     """Download container images; return how many ended how. Raises MirrorError, OSError."""
     _prepare_downloader(config)
     from distfile_mirror.wiring import downloader as process
@@ -169,10 +184,14 @@ def download_containers(config: Config, *, watch: bool, reread: Reread) -> dict[
 
 
 def verify(
-    config: Config, *, watch: bool, start_over: bool, reread: Reread, progress: Callable[..., object]
+    config: Config,
+    *,
+    watch: bool,
+    start_over: bool = False,
+    reread: Reread = None,
+    progress: Callable[..., object] = lambda _going: None,
 ) -> tuple[dict[str, int], int]:
     """Read blobs again; return what was done, and how many are damaged now. Raises MirrorError."""
-    supervisor.end_with_supervisor()
     database.configure(config.effective_database_url)
     database.check_schema()
     from distfile_mirror.wiring import verification
@@ -205,14 +224,13 @@ def transfer(source: Config, target: Config, progress: Callable[..., object]) ->
 
 
 def _prepare_downloader(config: Config) -> None:
-    supervisor.end_with_supervisor()
     take_descriptors()
     refuse_own_proxy(config)
     database.configure(config.effective_database_url)
     database.check_schema()
 
 
-def _prepare(config: Config) -> None:
+def _prepare_authority(config: Config) -> None:
     from distfile_mirror.authority.root import create_authority, has_authority, load_authority
     from distfile_mirror.wiring.authority import ca_passphrase
 
@@ -220,17 +238,22 @@ def _prepare(config: Config) -> None:
         load_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))
     else:
         create_authority(config.effective_ca_dir, passphrase=ca_passphrase(config))
-    migrate(config)
 
 
-def _proxy_children(config: Config) -> list[Child]:
+def _exit_unless_done(status: int) -> None:
+    """Exit as another process did, which has said why, unless it did well."""
+    if status:
+        sys.exit(max(status, 1))
+
+
+def _proxy_children(config: Config, *, is_away: bool = False) -> list[Child]:
     return [
-        _child(f"web-proxy {number}", config, WORKER_COMMAND, "--worker", str(number))
+        _child(f"web-proxy {number}", proxy_worker, config, number, is_away=is_away and number == 0)
         for number in range(config.workers)
     ]
 
 
-def _reread(reread: Reread, running: Config) -> Config:
+def _reread(reread: Callable[[], Config], running: Config) -> Config:
     """Return the configuration as it is now, but for what a running process cannot change."""
     config = reread()
     kept = {name: getattr(running, name) for name in ("data_dir", "proxy_listen", "admin_listen")}
@@ -241,9 +264,12 @@ def _reread(reread: Reread, running: Config) -> Config:
     return config.model_copy(update=kept)
 
 
-def _child(name: str, config: Config, *arguments: str, inherited: tuple[int, ...] = ()) -> Child:
-    environment = {**os.environ, **to_environment(config)}
-    return Child(name, [sys.executable, "-m", "distfile_mirror", *arguments], environment, inherited)
+def _child(name: str, run: Callable[..., object], config: Config, *arguments: object, **options: object) -> Child:
+    def begin() -> None:
+        configure_logging(config)
+        run(config, *arguments, **options)
+
+    return Child(name, begin)
 
 
 @contextmanager
@@ -252,7 +278,8 @@ def _sole_use(config: Config) -> Iterator[None]:
     make_data_dir(config)
     fd = os.open(config.data_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A lock of the process, which forks do not share: it is free the moment this one is gone.
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
         raise ConfigurationError(f"data_dir: another `distfile-mirror serve` runs on {config.data_dir}") from None
