@@ -51,10 +51,19 @@ from distfile_mirror.errors import InvalidInputError
 class MirrorAPI(NinjaAPI):
     """The API, whose OpenAPI document gives problems the media type that they have, and tells of tokens."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._schemas: dict[str | None, OpenAPISchema] = {}
+
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
-        """Return the document."""
+        """Return the document, made once: that takes a second."""
+        if path_prefix not in self._schemas:
+            self._schemas[path_prefix] = self._make_schema(path_prefix, path_params)
+        return self._schemas[path_prefix]
+
+    def _make_schema(self, path_prefix: str | None, path_params: dict[str, Any] | None) -> OpenAPISchema:
         schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         for operation in (each for path in schema["paths"].values() for each in path.values()):
             for status, response in operation["responses"].items():

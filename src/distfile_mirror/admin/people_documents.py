@@ -17,7 +17,7 @@ class UserBody(Input):
 
     name: str = Field(examples=["alice"])
     role: Role
-    password: str = Field(examples=["correct horse battery staple"])
+    password: str = Field(examples=["seven lanterns over the harbour"])
 
 
 class UserAmendment(Input):
