@@ -21,12 +21,15 @@ log = structlog.get_logger()
 
 
 class CatalogThread:
-    """The thread. It remembers whether the database was away, to say so once and not with every call."""
+    """The thread. It remembers whether the database was away, to say so once and not with every call.
 
-    def __init__(self) -> None:
+    With ``may_be_back`` it was, perhaps, until now.
+    """
+
+    def __init__(self, *, may_be_back: bool = False) -> None:
         self._executor = ThreadPoolExecutor(1, "catalog")
         self._pause = 0.0
-        self._back_at = float("-inf")
+        self._back_at = time.monotonic() if may_be_back else float("-inf")
 
     async def __aenter__(self) -> Self:
         return self

@@ -107,7 +107,7 @@ class BlobFetcher:
         self, url: str | None, *, claim: ImageClaim, descriptor: Descriptor, tally: Tally
     ) -> FoundBlob:
         """Fetch it from its foreign address ``url``, or from the registry."""
-        sink = _DescribedSink(self._new_sink(descriptor), descriptor, tally)
+        sink = _DescribedSink(self._new_sink(descriptor, tally), descriptor, tally)
         try:
             if url is None:
                 received = await self._registries.fetch_blob(claim.registry, claim.repository, descriptor, sink)
@@ -119,7 +119,7 @@ class BlobFetcher:
 
     async def _store_embedded(self, descriptor: Descriptor, data: bytes, tally: Tally) -> FoundBlob:
         head = Head(200, "", {"Content-Length": str(len(data))}, "")
-        sink = _DescribedSink(self._new_sink(descriptor), descriptor, tally)
+        sink = _DescribedSink(self._new_sink(descriptor, tally), descriptor, tally)
         try:
             await sink.start(head)
             sink.write(data)
@@ -127,14 +127,14 @@ class BlobFetcher:
         finally:
             sink.discard()
 
-    def _new_sink(self, descriptor: Descriptor) -> BlobSink:
+    def _new_sink(self, descriptor: Descriptor, tally: Tally) -> BlobSink:
         return BlobSink(
             self._tools.store,
             self._tools.pool,
             self._tools.small_blobs,
             expected_algorithms={descriptor.digest.algorithm} - {STORE_ALGORITHM},
             max_bytes=self._tools.max_bytes,
-            meter=Meter(),
+            meter=Meter(on_store_away=tally.store_away),
         )
 
 

@@ -96,7 +96,8 @@ async def run_downloader(
     """
     async with AsyncExitStack() as stack:
         owner = stack.enter_context(Owner(owners))
-        catalog = await stack.enter_async_context(CatalogThread())
+        # Who runs now and then may not be there any more when a lease's time has passed.
+        catalog = await stack.enter_async_context(CatalogThread(may_be_back=watch))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "blobs"))
         client = await stack.enter_async_context(Upstream(upstream))
         tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool), upstream.max_bytes)

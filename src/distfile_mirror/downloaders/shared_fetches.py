@@ -26,6 +26,11 @@ class Tally:
         for meter in self.meters:
             meter.received_bytes += more
 
+    def store_away(self) -> None:
+        """Tell on each meter that the store could not be reached."""
+        for meter in self.meters:
+            meter.on_store_away()
+
     def show_on(self, meter: Meter) -> None:
         """Count on ``meter`` too, what there is already included."""
         self.meters.append(meter)

@@ -325,3 +325,13 @@ def test_after_an_outage_nobody_is_taken_over_for_the_time_of_a_lease():
     take_overs = asyncio.run(scenario())
     assert not take_overs[0]
     assert take_overs[-1]
+
+
+def test_who_begins_may_do_so_right_after_an_outage():
+    async def scenario():
+        async with CatalogThread(may_be_back=True) as catalog:
+            at_first = catalog.has_answered_for(0.2)
+            await asyncio.sleep(0.25)
+            return at_first, catalog.has_answered_for(0.2)
+
+    assert asyncio.run(scenario()) == (False, True)

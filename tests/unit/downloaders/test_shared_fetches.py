@@ -145,3 +145,20 @@ def test_who_comes_while_it_is_being_cancelled_begins_anew():
         assert await newcomer == FOUND
 
     asyncio.run(scenario())
+
+
+def test_a_store_that_is_away_is_told_to_all_who_wait():
+    async def scenario():
+        told = []
+
+        async def fetch(tally):
+            await asyncio.sleep(0.01)
+            tally.store_away()
+            return FOUND
+
+        shared = SharedFetches()
+        meters = [Meter(on_store_away=lambda number=number: told.append(number)) for number in range(2)]
+        assert await asyncio.gather(*(shared.get(KEY, meter, fetch) for meter in meters)) == [FOUND, FOUND]
+        return told
+
+    assert asyncio.run(scenario()) == [0, 1]
