@@ -6,8 +6,10 @@ where it cannot be read or belongs to another catalog.
 """
 
 import json
+import math
 import sqlite3
 import threading
+import time
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,6 +25,8 @@ MAX_WAITING = 10_000
 # Every so many rows the oldest are counted off.
 ROWS_A_PRUNING = 1_000
 BUSY_SECONDS = 2.0
+# A disk that failed is left alone for so long.
+AGAIN_SECONDS = 10.0
 
 _SCHEMA = """
 CREATE TABLE catalog (identity TEXT NOT NULL);
@@ -54,33 +58,35 @@ class ServedBefore:
         self._lock = threading.Lock()
         self._notes_lock = threading.Lock()
         self._notes: list[tuple[str, Served | None]] = []
+        self._will_write = False
         self._written = 0
         self._connection: sqlite3.Connection | None = None
-        try:
-            self._connection = _opened(path, identity)
-        except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
+        self._is_broken = False
+        self._again_at = 0.0
+        self._connect_if_due()
 
     def note(self, uri: str, found: Served | None) -> None:
         """Note that ``found`` is served under ``uri``, or None: no longer."""
         with self._notes_lock:
-            if self._connection is None or len(self._notes) >= MAX_WAITING:
+            if len(self._notes) >= MAX_WAITING:
                 return
             self._notes.append((uri, found))
-            is_first = len(self._notes) == 1
-        if is_first:
-            with suppress(RuntimeError):  # the worker ends, and will write
-                self._executor.submit(self._write)
+            if self._will_write or time.monotonic() < self._again_at:
+                return
+            self._will_write = True
+        with suppress(RuntimeError):  # the worker ends, and will write
+            self._executor.submit(self._write)
 
     def get(self, uri: str) -> Served | None:
         """Return what was found under ``uri`` before."""
         with self._lock:
-            if self._connection is None:
+            connection = self._connect_if_due()
+            if connection is None:
                 return None
             try:
-                row = self._connection.execute("SELECT found, content FROM served WHERE uri = ?", (uri,)).fetchone()
+                row = connection.execute("SELECT found, content FROM served WHERE uri = ?", (uri,)).fetchone()
             except sqlite3.Error as error:
-                self._give_up(error)
+                self._put_off(error)
                 return None
         return _from_row(*row) if row else None
 
@@ -88,24 +94,32 @@ class ServedBefore:
         """Write what waits, and close."""
         self._write()
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._disconnect()
+            self._again_at = math.inf
 
     def _write(self) -> None:
-        """Write what waits, in one transaction."""
+        """Write what waits, in one transaction; what cannot be written waits on."""
         with self._lock:
-            if self._connection is None:
-                return
             with self._notes_lock:
-                notes, self._notes = self._notes, []
+                notes, self._notes, self._will_write = self._notes, [], False
+            connection = self._connect_if_due()
             try:
-                with self._connection:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    for uri, found in notes:
-                        self._write_one(self._connection, uri, found)
+                if connection is not None:
+                    self._write_all(connection, notes)
+                    return
             except sqlite3.Error as error:
-                self._give_up(error)
+                self._put_off(error)
+            with self._notes_lock:
+                self._notes[:0] = notes
+
+    def _write_all(self, connection: sqlite3.Connection, notes: list[tuple[str, Served | None]]) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for uri, found in notes:
+                self._write_one(connection, uri, found)
+        if self._is_broken:
+            self._is_broken = False
+            log.info("what is served is noted on disk again", path=str(self._path))
 
     def _write_one(self, connection: sqlite3.Connection, uri: str, found: Served | None) -> None:
         if found is None:
@@ -120,15 +134,31 @@ class ServedBefore:
                 "DELETE FROM served WHERE number <= (SELECT max(number) FROM served) - ?", (self._max_rows,)
             )
 
-    def _give_up(self, error: Exception) -> None:
-        log.warning(
-            "what was served cannot be noted on disk; without the database only this worker's memory serves",
-            path=str(self._path),
-            reason=str(error),
-        )
+    def _connect_if_due(self) -> sqlite3.Connection | None:
+        """Return the connection; where there is none, try to have one now and then."""
+        if self._connection is None and time.monotonic() >= self._again_at:
+            try:
+                self._connection = _opened(self._path, self._identity)
+            except (sqlite3.Error, OSError) as error:
+                self._put_off(error)
+        return self._connection
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _put_off(self, error: Exception) -> None:
+        """Leave the disk alone for a while: another worker may hold it for long, or it is full."""
+        if not self._is_broken:
+            self._is_broken = True
+            log.warning(
+                "what was served cannot be noted on disk; without the database only this worker's memory serves",
+                path=str(self._path),
+                reason=str(error),
+            )
+        self._disconnect()
+        self._again_at = time.monotonic() + AGAIN_SECONDS
 
 
 def _opened(path: Path, identity: str) -> sqlite3.Connection:

@@ -1,5 +1,7 @@
 """What workers note on disk of what they served: real files, several workers."""
 
+import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -86,3 +88,21 @@ def test_without_a_place_for_it_nothing_is_noted_and_all_goes_on(tmp_path):
     worker.before.note(URI, FILE)
     assert worker.before.get(URI) is None
     worker.finish()
+
+
+def test_what_could_not_be_written_is_written_when_it_can_be(path, monkeypatch):
+    monkeypatch.setattr(served_before, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(served_before, "BUSY_SECONDS", 0.05)
+    worker = Worker(path)
+    held = sqlite3.connect(path, isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    worker.before.note(URI, FILE)
+    time.sleep(0.2)
+    held.execute("ROLLBACK")
+    held.close()
+    worker.before.note(f"{URI}2", FILE)
+    worker.finish()
+    reader = Worker(path)
+    assert reader.before.get(URI) == FILE
+    assert reader.before.get(f"{URI}2") == FILE
+    reader.finish()
