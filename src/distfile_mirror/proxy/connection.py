@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.request_ids import new_request_id
 from distfile_mirror.model.uris import Authority
-from distfile_mirror.proxy import durations, pages
+from distfile_mirror.proxy import pages
 from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer, registry_base_answer
-from distfile_mirror.proxy.bodies import Body, ColdError, NotYetError, make_body, unsent_bytes
+from distfile_mirror.proxy.bodies import make_body
 from distfile_mirror.proxy.counters import Count
 from distfile_mirror.proxy.decide import Refuse, Serve, ServeOwn, ServeRegistryBase, StartTls, decide
 from distfile_mirror.proxy.files import ServedFile
@@ -27,6 +27,7 @@ from distfile_mirror.proxy.misses import miss_page
 from distfile_mirror.proxy.request import BadRequestError, Request, RequestParser, connect_head_length
 from distfile_mirror.proxy.responses import plan_response
 from distfile_mirror.proxy.routes import Channel
+from distfile_mirror.proxy.sending import NO_REQUEST, Sending
 from distfile_mirror.proxy.tls import MirrorSocket
 
 if TYPE_CHECKING:
@@ -39,19 +40,14 @@ QUIET_SECONDS = 2.0
 LINGER_BYTES = 262_144
 TLS_HANDSHAKE_RECORD = 0x16
 
-# CONNECT, which is counted as a tunnel.
-_NO_REQUEST = -1.0
-
 _OUTCOMES = {200: Count.SERVED, 206: Count.PARTIAL, 304: Count.NOT_MODIFIED}
 
 
-class Connection:
+class Connection(Sending):
     """Owns its socket from accept to close. All methods run in the worker's event loop."""
 
     def __init__(self, worker: "Worker", sock: socket.socket, client: str) -> None:
-        self._worker = worker
-        self._sock = sock
-        self.fd = sock.fileno()
+        super().__init__(worker, sock)
         self.client = client
         self._channel: Channel = worker.direct_channel
         self._parser = RequestParser(worker.limits.head_bytes)
@@ -59,18 +55,12 @@ class Connection:
         self._read: Callable[[], None] = self._read_opening
         self._context: ssl.SSLContext | None = None
         self._opening = b""
-        self._out: bytes | memoryview = b""
-        self._body: Body | None = None
-        self._busy = self._paused = self._writing = self._warming = False
+        self._paused = False
         self._keep_alive = True
         self._label = ""
         self._linger = False
         self._lingered = 0
-        self._unsent = 0
-        self.deadline = 0.0
-        self._waiting_since = 0.0
         self._next_limit = Count.LIMIT_IDLE_TIME
-        self._limit: Count | None = None
         self._set_deadline(Count.LIMIT_HEAD_TIME)
         if worker.closing:
             self.finish()
@@ -95,15 +85,6 @@ class Connection:
             self._want_write()
         except OSError:
             self.close()
-
-    def on_writable(self) -> None:
-        """Send more. The loop calls it when the socket takes bytes again."""
-        if not self._busy:  # a handshake that had to wait
-            self._stop_writing()
-            self.on_readable()
-        elif self._flush():
-            self._answered()
-            self._next()
 
     def expire(self) -> None:
         """End what took too long; a client that is merely slow to take bytes gets more time."""
@@ -214,7 +195,7 @@ class Connection:
         self._read = self._read_tunnel_opening
         self._keep_alive = True
         self._next_limit = Count.LIMIT_HANDSHAKE_TIME
-        self._waiting_since = _NO_REQUEST
+        self._waiting_since = NO_REQUEST
         self._send(ESTABLISHED)
         self._next()
 
@@ -273,17 +254,7 @@ class Connection:
             if file is not None:
                 self._serve(request, file)
                 return
-            self._busy = True
-            self.deadline = float("inf")  # the look-up has limits of its own
-            self._note_waiting()
-            self._worker.counters[Count.LOOKUPS] += 1
-            request_id = new_request_id()
-            self._worker.lookups.find(
-                decision.uri,
-                decision.registry,
-                lambda found: self._found(request, decision, found, request_id),
-                request_id=request_id,
-            )
+            self._look_up(request, decision)
         elif isinstance(decision, StartTls):
             self._busy = True
             authority = decision.authority
@@ -303,6 +274,19 @@ class Connection:
                 self._worker.note_refused(decision.asked, self._label, self.client)
             page = pages.error_page(decision.status, decision.message, decision.headers, decision.code)
             self._send_page(request, page)
+
+    def _look_up(self, request: Request, asked: Serve) -> None:
+        self._busy = True
+        self.deadline = float("inf")  # the look-up has limits of its own
+        self._note_waiting()
+        self._worker.counters[Count.LOOKUPS] += 1
+        request_id = new_request_id()
+        self._worker.lookups.find(
+            asked.uri,
+            asked.registry,
+            lambda found: self._found(request, asked, found, request_id),
+            request_id=request_id,
+        )
 
     def _found(self, request: Request, asked: Serve, found: Found, request_id: str) -> None:
         if self.fd < 0:
@@ -359,52 +343,7 @@ class Connection:
         request = Request(b"GET", b"", keep_alive=False, version="1.1")
         self._send_page(request, pages.error_page(status, message))
 
-    # Writing
-
-    def _send(self, data: bytes) -> None:
-        self._out = data
-        self._busy = True
-        self._set_deadline(Count.LIMIT_STALLED_WRITER)
-        if self._flush():
-            self._answered()
-
-    def _flush(self) -> bool:
-        """Send what the socket takes now; return whether the answer is out."""
-        try:
-            while self._out:
-                count = self._sock.send(self._out)
-                self._worker.counters[Count.BYTES_SENT] += count
-                self._out = b"" if count == len(self._out) else memoryview(self._out)[count:]
-            if self._body is not None:
-                self._worker.counters[Count.BYTES_SENT] += self._body.send(self._sock)  # type: ignore[arg-type]
-                if not self._body.finished:
-                    self._want_write()
-                    return False
-                self._body = None
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
-            self._want_write()
-            return False
-        except ColdError as cold:
-            self._warm(cold)
-            return False
-        except NotYetError:
-            self._wait_for_bytes()
-            return False
-        except (OSError, MirrorError):
-            self.close()
-            return False
-        return True
-
-    def _note_waiting(self) -> None:
-        """Begin to measure how long the answer takes, the first time that it waits for something."""
-        if not self._waiting_since:
-            self._waiting_since = self._worker.loop.time()
-
-    def _count_duration(self) -> None:
-        if not self._waiting_since:
-            self._worker.counters[durations.FIRST] += 1
-        elif self._waiting_since > 0:
-            durations.observe(self._worker.counters, self._worker.loop.time() - self._waiting_since)
+    # Ending
 
     def _answered(self) -> None:
         self._busy = False
@@ -435,54 +374,3 @@ class Connection:
         self._limit = None  # nobody has exceeded anything
         self.deadline = self._worker.now + LINGER_SECONDS
         self._resume_reading()
-
-    def _warm(self, cold: ColdError) -> None:
-        body = self._body
-        assert body is not None  # noqa: S101 - only a body is ever cold
-        self._warming = True
-        self._stop_writing()
-        self._worker.warm(body, cold, self._warmed)
-
-    def _warmed(self, error: Exception | None) -> None:
-        self._warming = False
-        if self.fd < 0:
-            return
-        if error is not None:
-            self.close()
-        elif self._flush():
-            self._answered()
-            self._next()
-
-    def _wait_for_bytes(self) -> None:
-        self.deadline = float("inf")  # it is not the client that stalls
-        self._stop_writing()
-        self._worker.wait_for_bytes(self._bytes_came)
-
-    def _bytes_came(self) -> None:
-        if self.fd < 0:
-            return
-        self._set_deadline(Count.LIMIT_STALLED_WRITER)
-        if self._flush():
-            self._answered()
-            self._next()
-
-    def _want_write(self) -> None:
-        self._note_waiting()
-        if not self._writing:
-            self._writing = True
-            self._worker.loop.add_writer(self.fd, self.on_writable)
-
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._worker.loop.remove_writer(self.fd)
-
-    def _set_deadline(self, limit: Count) -> None:
-        self._limit = limit
-        self.deadline = self._worker.now + self._worker.seconds[limit]
-
-    def _client_takes_bytes(self) -> bool:
-        """Tell whether the kernel got rid of bytes since the last time: a slow client is not a dead one."""
-        unsent = unsent_bytes(self.fd)
-        changed, self._unsent = unsent != self._unsent, unsent
-        return changed and self._busy

@@ -55,6 +55,15 @@ class Limits:
     max_connections: int
     max_connections_per_client: int
 
+    def seconds(self) -> dict[Count, float]:
+        """Return those of time by what counts who exceeds them."""
+        return {
+            Count.LIMIT_HEAD_TIME: self.head_timeout,
+            Count.LIMIT_HANDSHAKE_TIME: self.handshake_timeout,
+            Count.LIMIT_IDLE_TIME: self.idle_timeout,
+            Count.LIMIT_STALLED_WRITER: self.stalled_writer_timeout,
+        }
+
 
 class Worker:
     """Accepts connections and gives them what they need.
@@ -92,12 +101,7 @@ class Worker:
         self.direct_channel = direct_channel
         self.chunks = ChunkPool()
         self.receive_buffer = memoryview(bytearray(RECEIVE_BYTES))
-        self.seconds = {
-            Count.LIMIT_HEAD_TIME: limits.head_timeout,
-            Count.LIMIT_HANDSHAKE_TIME: limits.handshake_timeout,
-            Count.LIMIT_IDLE_TIME: limits.idle_timeout,
-            Count.LIMIT_STALLED_WRITER: limits.stalled_writer_timeout,
-        }
+        self.seconds = limits.seconds()
         self.now = loop.time()
         self.date_lines = b""
         self.closing = False

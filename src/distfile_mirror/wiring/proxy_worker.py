@@ -109,9 +109,6 @@ def _served_before(config: Config, executor: Executor) -> ServedBefore:
 def _worker(config: Config, number: int, blobs: ProxiedBlobs, before: ServedBefore, threads: Threads) -> Worker:
     loop = asyncio.get_running_loop()
     authority = open_authority(config)
-    proxy_url = config.effective_proxy_url
-    own_hosts = {f"{name}:{config.proxy_listen.port}" for name in ("localhost", "127.0.0.1", "[::1]")}
-    own_hosts |= {proxy_url.partition("://")[2].lower(), str(config.proxy_listen), socket.gethostname().lower()}
     return Worker(
         loop=loop,
         limits=_limits(config),
@@ -134,7 +131,7 @@ def _worker(config: Config, number: int, blobs: ProxiedBlobs, before: ServedBefo
         own=OwnAnswers(
             anchors=_anchors(authority),
             admin_url=config.effective_admin_url,
-            proxy_url=proxy_url,
+            proxy_url=config.effective_proxy_url,
             checks={"database": database.check, "blob store": blobs.reader.check},
             registry=_registry(config),
             executor=threads.questions,
@@ -147,11 +144,19 @@ def _worker(config: Config, number: int, blobs: ProxiedBlobs, before: ServedBefo
         sightings=SightingsGatherer(write=write_sightings, executor=threads.questions),
         admin_url=config.effective_admin_url,
         counted_elsewhere=blobs.counts,
-        direct_channel=Channel(
-            own_hosts=frozenset(name.encode() for name in own_hosts),
-            own_port=config.proxy_listen.port,
-            password=config.proxy_password.get_secret_value() if config.proxy_password else "",
-        ),
+        direct_channel=_direct_channel(config),
+    )
+
+
+def _direct_channel(config: Config) -> Channel:
+    """Return how requests come that go through no tunnel, and under which names they are meant for the proxy itself."""
+    own_hosts = {f"{name}:{config.proxy_listen.port}" for name in ("localhost", "127.0.0.1", "[::1]")}
+    own_hosts.add(config.effective_proxy_url.partition("://")[2].lower())
+    own_hosts |= {str(config.proxy_listen), socket.gethostname().lower()}
+    return Channel(
+        own_hosts=frozenset(name.encode() for name in own_hosts),
+        own_port=config.proxy_listen.port,
+        password=config.proxy_password.get_secret_value() if config.proxy_password else "",
     )
 
 
