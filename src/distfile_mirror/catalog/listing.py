@@ -25,6 +25,7 @@ ORDERS = {
 }
 UNKNOWN = "unknown"
 RECENT_ROWS = 20_000
+SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,9 @@ def _containing(text: str) -> QuerySet[File, int]:
     keys = File.objects.filter(uri__icontains=text).values_list("pk", flat=True)
     if set(text.lower()) <= set("0123456789abcdef"):
         # As the index's own condition has it, so that databases take it.
-        by_digest = File.objects.exclude(sha256="").filter(sha256__contains=text.lower())
+        is_whole = len(text) == SHA256_DIGITS
+        part = {"sha256": text.lower()} if is_whole else {"sha256__contains": text.lower()}
+        by_digest = File.objects.exclude(sha256="").filter(**part)
         return keys.union(by_digest.values_list("pk", flat=True), all=True)
     return keys
 

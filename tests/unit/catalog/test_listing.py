@@ -36,6 +36,8 @@ def test_filters_hold_together():
     declare("https://other.test/%5Fc_.tgz", project="two")
     assert uris(q="EXAMPLE.org/") == ["https://example.org/b.tgz", "https://example.org/a.tgz"]
     assert uris(q=SHA256[:20].upper()) == ["https://example.org/a.tgz"]
+    assert uris(q=SHA256.upper()) == uris(q=SHA256[1:]) == uris(q=SHA256[3:40]) == ["https://example.org/a.tgz"]
+    assert uris(q=SHA256 + "0") == uris(q="0" * 64) == []
     assert uris(q="%") == uris(q="_") == ["https://other.test/%5Fc_.tgz"], "no wildcards"
     assert uris(state="failed") == ["https://example.org/b.tgz"]
     assert uris(project="two", q="example") == ["https://example.org/b.tgz"]
