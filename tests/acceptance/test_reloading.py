@@ -229,3 +229,15 @@ def test_components_that_stand_alone_begin_anew_at_sighup(two_proxies):
         assert time.monotonic() < until
         time.sleep(0.1)
     assert all(proxy.is_running() for proxy in proxies)
+
+
+def test_what_was_asked_for_just_before_a_stop_is_noted(two_proxies):
+    admin, _downloader, proxies = two_proxies
+    asked = [f"http://up.test/missing-{number}" for number in range(3)]
+    for proxy in proxies:
+        for uri in asked:
+            assert get(proxy, uri)[0] == 404
+        assert proxy.stop() == 0
+    _, found = api(admin, "/misses")
+    counts = {miss["name"]: miss["count"] for miss in found["misses"]}
+    assert {uri: counts[uri] for uri in asked} == dict.fromkeys(asked, 2)

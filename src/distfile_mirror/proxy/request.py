@@ -4,6 +4,7 @@ A request is complete with its head: nothing that is served here takes a body. O
 body is answered and its connection closed, so that nobody can smuggle a second one in it.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import httptools
@@ -29,6 +30,12 @@ KEPT_HEADERS = frozenset(
 # Fields that are lists: several lines of one name mean one list (RFC 9110, 5.3).
 LIST_HEADERS = frozenset({b"accept", b"if-match", b"if-none-match", b"range", b"expect"})
 
+# Header sections that were parsed before, and what was kept of them: a client sends the same one again and again.
+_SECTIONS: dict[bytes, dict[bytes, bytes]] = {}
+MAX_SECTIONS = 256
+MAX_SECTION_BYTES = 2_048
+# A request line that the parser takes, too, and that says nothing of how the rest is to be read.
+_PLAIN_LINE = re.compile(rb"(GET|HEAD) ((?:http://[0-9A-Za-z.:\[\]-]+)?/[!-\"$-~]*) HTTP/1\.1\r\n")
 
 _CONNECT = b"CONNECT "
 _HEAD_END = b"\r\n\r\n"
@@ -44,7 +51,7 @@ class BadRequestError(MirrorError):
 
 @dataclass(slots=True)
 class Request:
-    """The head of one request. ``headers``: lower-case names of KEPT_HEADERS only."""
+    """The head of one request. ``headers``: lower-case names of KEPT_HEADERS only; several requests share them."""
 
     method: bytes
     target: bytes
@@ -63,6 +70,7 @@ class RequestParser:
         "_has_body",
         "_head_bytes",
         "_headers",
+        "_is_last",
         "_max_head_bytes",
         "_parser",
         "_ready",
@@ -78,6 +86,7 @@ class RequestParser:
         self._begun = False
         self._head_bytes = 0
         self._finished = False
+        self._is_last = False
         self._ready: list[Request] = []
 
     @property
@@ -93,6 +102,18 @@ class RequestParser:
         """
         if self._finished:
             return []
+        if self._begun or self._is_last:
+            return self._parse(data)
+        head = bytes(data)
+        request = _known_request(head)
+        if request is not None:
+            return [request]
+        ready = self._parse(head)
+        if len(ready) == 1 and ready[0].keep_alive and not self._begun:
+            _remember(head, ready[0])
+        return ready
+
+    def _parse(self, data: bytes | bytearray | memoryview) -> list[Request]:
         ready = self._ready
         self._head_bytes += len(data)
         try:
@@ -140,6 +161,7 @@ class RequestParser:
             request.has_body = True
             request.keep_alive = False
             self._finished = True
+        self._is_last = not request.keep_alive
         self._ready.append(request)
         self._url = b""
         self._headers = {}
@@ -165,6 +187,28 @@ class RequestParser:
         if isinstance(error, httptools.HttpParserInvalidMethodError):
             return BadRequestError(400, "this is not an HTTP request: unknown method")
         return BadRequestError(400, f"this is not a valid HTTP/1.1 request: {error}")
+
+
+def _known_request(head: bytes) -> Request | None:
+    """Return the request that ``head`` is, if its header section is one that was parsed before."""
+    line = _PLAIN_LINE.match(head)
+    if line is None:
+        return None
+    headers = _SECTIONS.get(head[line.end() :])
+    return None if headers is None else Request(line[1], line[2], True, "1.1", headers)
+
+
+def _remember(head: bytes, request: Request) -> None:
+    """Take note of the header section of ``request``, if ``head`` is that request, all of it, and nothing else."""
+    line = _PLAIN_LINE.match(head)
+    if line is None or line[2] != request.target:
+        return
+    section = head[line.end() :]
+    if len(section) > MAX_SECTION_BYTES or section.find(_HEAD_END) != len(section) - len(_HEAD_END):
+        return
+    if len(_SECTIONS) >= MAX_SECTIONS:
+        _SECTIONS.clear()
+    _SECTIONS[section] = request.headers
 
 
 def connect_head_length(opening: bytes) -> int | None:

@@ -66,9 +66,9 @@ class SightingsGatherer:
         self._executor.submit(self._write_now, self._take(sent_bytes))
 
     def flush_finally(self, sent_bytes: int) -> None:
-        """Write what there is, now, before the process ends."""
+        """Write what there is, before the process ends: whoever ends the executor waits for it."""
         if self._hits or self._misses:
-            self._write_now(self._take(sent_bytes))
+            self._executor.submit(self._write_now, self._take(sent_bytes))
 
     def _take(self, sent_bytes: int) -> Sightings:
         hits = [(artifact, label, seen) for (artifact, label), seen in self._hits.items()]

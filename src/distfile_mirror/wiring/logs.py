@@ -18,7 +18,10 @@ def configure_logging(config: Config) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if as_json
+        # Plain: with the values of variables, a traceback could show a password.
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     last = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
     structlog.configure(

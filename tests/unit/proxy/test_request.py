@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distfile_mirror.proxy import request as request_module
 from distfile_mirror.proxy.request import BadRequestError, RequestParser, connect_head_length
 
 MAX = 4096
@@ -130,3 +131,51 @@ def test_the_head_of_connect_ends_where_it_ends(before, after):
     assert connect_head_length(head[:-1]) == len(head) - 1
     assert connect_head_length(b"GET / HTTP/1.1\r\n") is None
     assert connect_head_length(b"CON") == 3
+
+
+LINES = st.sampled_from([
+    b"GET / HTTP/1.1", b"HEAD /x?y HTTP/1.1", b"GET http://a.test/x HTTP/1.1", b"GET http://a.test HTTP/1.1",
+    b"GET /\xff HTTP/1.1", b"GET /a#b HTTP/1.1", b"GET //a HTTP/1.1", b"GET http://[::1]:80/ HTTP/1.1",
+    b"GET http://a..b:x/ HTTP/1.1", b"GET /a b HTTP/1.1", b"GET / HTTP/1.0", b"POST / HTTP/1.1", b"get / HTTP/1.1",
+    b"CONNECT a:1 HTTP/1.1", b"GET http:///a HTTP/1.1", b"GET /\x7f HTTP/1.1", b"GET /a\nHost: b HTTP/1.1",
+])  # fmt: skip
+FIELDS = st.sampled_from([
+    b"Host: a.test", b"Range: bytes=0-", b"Accept: a", b"Connection: close", b"Connection: upgrade", b"Upgrade: x",
+    b"Content-Length: 0", b"Content-Length: 5", b"Transfer-Encoding: chunked", b"X: 1", b" folded", b"",
+    b"X\n\nGET / HTTP/1.1", b"Host : a", b"X: \x00", b"Connection: keep-alive", b"GET / HTTP/1.1",
+])  # fmt: skip
+ENDS = st.sampled_from([b"\r\n\r\n", b"\r\n\r\n ", b"\r\n", b"\n\n", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"])
+HEADS = st.builds(
+    lambda line, fields, end: b"\r\n".join([line, *fields]) + end, LINES, st.lists(FIELDS, max_size=3), ENDS
+)
+
+
+def told(pieces, *, anew=False):
+    """Return what becomes of ``pieces`` on one connection; ``anew``: each is parsed as if nothing were known."""
+    parser, found = RequestParser(MAX), []
+    for piece in pieces:
+        if anew:
+            request_module._SECTIONS.clear()
+        try:
+            found += parser.feed(piece)
+        except BadRequestError as error:
+            return [*found, str(error)], None
+    return found, parser.in_head
+
+
+@given(st.lists(HEADS, min_size=1, max_size=4))
+def test_a_header_section_that_is_known_means_what_it_meant(heads):
+    expected = told(heads, anew=True)
+    request_module._SECTIONS.clear()
+    for head in heads:  # what each leaves behind, whoever sent it
+        told([head])
+    assert told(heads) == expected
+
+
+def test_only_so_many_header_sections_are_known():
+    request_module._SECTIONS.clear()
+    for number in range(3 * request_module.MAX_SECTIONS):
+        one(b"GET / HTTP/1.1\nX: %d\n\n" % number)
+        assert 0 < len(request_module._SECTIONS) <= request_module.MAX_SECTIONS
+    one(b"GET / HTTP/1.1\nX: " + b"x" * request_module.MAX_SECTION_BYTES + b"\n\n")
+    assert all(len(section) <= request_module.MAX_SECTION_BYTES for section in request_module._SECTIONS)
