@@ -27,6 +27,7 @@ _PAGES = {
     "files, of a project": f"/files?project={project_name(7)}",
     "files, of a licence": "/files?licence=MPL-2.0",
     "files, declared by": "/files?declared_by=alice",
+    "files, gone upstream": "/files?upstream=gone",
     "files, the largest": "/files?order=largest",
     "a file": "/files/500000",
     "declare": "/files/declare",

@@ -1,15 +1,18 @@
-"""Invented sightings: what builds of a large catalog's projects got, and asked for in vain."""
+"""Invented sightings: what builds of a large catalog's projects got, and asked for in vain, and what upstreams said."""
 
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.invented import PROJECTS, invented_file, project_name
+from distfile_mirror.catalog.care_models import UpstreamCheck
 from distfile_mirror.catalog.models import Growth, Hit, Miss, MissSource, Traffic
 from distfile_mirror.catalog.seen import ArtifactKind
 from distfile_mirror.catalog.sightings import miss_key
+from distfile_mirror.model.drift import Verdict
 from distfile_mirror.model.misses import MissReason
 
 SERVED_ONE_IN = 3
 MISSES_ONE_IN = 10
+GONE_ONE_IN = 5_000
 BATCH = 5_000
 DAYS = 365
 HOURS = 24 * 30
@@ -18,7 +21,7 @@ FIRST_MISSING = 10_000_000
 
 
 def add_sightings(first_id: int, files: int) -> None:
-    """Add hits and misses to a catalog of ``files`` that begin with the key ``first_id``."""
+    """Add hits, misses and checks of upstreams to a catalog of ``files`` that begin with the key ``first_id``."""
     now = datetime.now(UTC)
     hits = (_hit(first_id + number, now) for number in range(0, files, SERVED_ONE_IN))
     Hit.objects.bulk_create(hits, batch_size=BATCH)
@@ -35,6 +38,14 @@ def add_sightings(first_id: int, files: int) -> None:
         Growth(day=day - timedelta(days=each), files=files // DAYS, stored_bytes=files // DAYS * 1024)
         for each in range(1, DAYS)
     )
+    checks = (_check(first_id + number, now) for number in range(files))
+    UpstreamCheck.objects.bulk_create(checks, batch_size=BATCH)
+
+
+def _check(file_id: int, now: datetime) -> UpstreamCheck:
+    at = now - timedelta(minutes=file_id % 10_000)
+    verdict = Verdict.SAME if file_id % GONE_ONE_IN else Verdict.GONE
+    return UpstreamCheck(file_id=file_id, verdict=verdict, checked_at=at, since=at)
 
 
 def _label(number: int) -> str:

@@ -67,6 +67,8 @@ def _sqlite_settings(path: str) -> dict[str, Any]:
                 # In pages of 4 KiB: memory for a transaction that touches thousands of rows, and how much the
                 # log may grow before it is written back.
                 "PRAGMA cache_size=8000; PRAGMA wal_autocheckpoint=4000;"
+                # The most that SQLite maps, in bytes: pages of a large catalog are read where the kernel has them.
+                "PRAGMA mmap_size=2147418112;"
             ),
         },
     }

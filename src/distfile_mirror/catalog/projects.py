@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import Count, Max
 
 from distfile_mirror.catalog.database import available
-from distfile_mirror.catalog.models import File, Hit, Image, Project, Use
+from distfile_mirror.catalog.models import Hit, Project, Use
 from distfile_mirror.catalog.paging import PAGE_SIZE, Page, paged
 from distfile_mirror.catalog.seen import ArtifactKind
 from distfile_mirror.errors import NotFoundError
@@ -49,32 +49,27 @@ def holdings(projects: Iterable[Project]) -> dict[int, Holdings]:
     keys = [project.pk for project in projects]
     if not keys:
         return {}
-    with available():
-        files = _counted(keys, "file", File)
-        images = _counted(keys, "image", Image)
+    marks = ", ".join(["%s"] * len(keys))
+    # An artifact may have several uses in one project, and counts once.
+    statement = f"""
+        SELECT used.project_id, COUNT(used.file_id), COUNT(used.image_id),
+               COALESCE(SUM(file.size), 0) + COALESCE(SUM(image.size), 0)
+        FROM (SELECT DISTINCT project_id, file_id, image_id FROM catalog_use WHERE project_id IN ({marks})) used
+        LEFT JOIN catalog_file file ON file.id = used.file_id
+        LEFT JOIN catalog_image image ON image.id = used.image_id
+        GROUP BY used.project_id
+    """  # noqa: S608 - marks only
+    with available(), connection.cursor() as cursor:
+        cursor.execute(statement, keys)
+        counted = {row[0]: row[1:] for row in cursor.fetchall()}
         unknown = dict(
             Use.objects.filter(project__in=keys, licence="").order_by().values_list("project").annotate(Count("pk"))
         )
     found = {}
     for key in keys:
-        (file_count, file_bytes), (image_count, image_bytes) = files.get(key, (0, 0)), images.get(key, (0, 0))
-        found[key] = Holdings(file_count, image_count, file_bytes + image_bytes, unknown.get(key, 0))
+        files, images, stored_bytes = counted.get(key, (0, 0, 0))
+        found[key] = Holdings(files, images, stored_bytes, unknown.get(key, 0))
     return found
-
-
-def _counted(projects: Sequence[int], column: str, kind: type[File | Image]) -> dict[int, tuple[int, int]]:
-    """Return how many artifacts of a ``kind`` each project uses, and their bytes; several uses of one count once."""
-    marks = ", ".join(["%s"] * len(projects))
-    statement = f"""
-        SELECT used.project_id, COUNT(*), COALESCE(SUM(artifact.size), 0)
-        FROM (SELECT DISTINCT project_id, {column}_id FROM catalog_use
-              WHERE project_id IN ({marks}) AND {column}_id IS NOT NULL) used
-        JOIN {kind._meta.db_table} artifact ON artifact.id = used.{column}_id
-        GROUP BY used.project_id
-    """  # noqa: S608, SLF001 - names of our own, and marks
-    with connection.cursor() as cursor:
-        cursor.execute(statement, projects)
-        return {project: (count, int(size)) for project, count, size in cursor.fetchall()}
 
 
 def uses_of_project(project_id: int, *, cursor: str = "", limit: int = PAGE_SIZE) -> Page[Use]:

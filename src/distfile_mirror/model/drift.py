@@ -19,6 +19,7 @@ class Verdict(StrEnum):
 
 # What somebody should know of.
 DRIFTED = frozenset({Verdict.CHANGED, Verdict.PERHAPS_CHANGED, Verdict.GONE})
+NOT_DRIFTED = (Verdict.SAME, Verdict.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,10 @@ class Lookups:
         executor = self._executor if knows or self._find.hangs else self._questions
         executor.submit(self._resolve, uri, request, entry, then, request_id)
 
-    def forget_misses(self) -> None:
-        """Forget what was not there; called once a second."""
+    def tick(self) -> None:
+        """Forget what was not there, and have noted what was; called once a second."""
         self._misses.clear()
+        self._before.write_soon()
 
     def forget_stale(self) -> None:
         """Let go of open blobs that the cache has no more, so that their disk space is free."""

@@ -47,7 +47,7 @@ class ServedBefore:
     """The table, for one worker. All methods may be called from any thread, and raise nothing.
 
     ``identity`` names the catalog that the answers are from. No more than ``max_rows`` are kept, the latest.
-    Writing is done in ``executor``, soon.
+    Writing is done in ``executor``.
     """
 
     def __init__(self, path: Path, *, identity: str, max_rows: int, executor: Executor) -> None:
@@ -66,12 +66,15 @@ class ServedBefore:
         self._connect_if_due()
 
     def note(self, uri: str, found: Served | None) -> None:
-        """Note that ``found`` is served under ``uri``, or None: no longer."""
+        """Note that ``found`` is served under ``uri``, or None: no longer; ``write_soon`` writes it."""
         with self._notes_lock:
-            if len(self._notes) >= MAX_WAITING:
-                return
-            self._notes.append((uri, found))
-            if self._will_write or time.monotonic() < self._again_at:
+            if len(self._notes) < MAX_WAITING:
+                self._notes.append((uri, found))
+
+    def write_soon(self) -> None:
+        """Have written what waits; to be called now and then, since many notes cost little more than one."""
+        with self._notes_lock:
+            if not self._notes or self._will_write or time.monotonic() < self._again_at:
                 return
             self._will_write = True
         with suppress(RuntimeError):  # the worker ends, and will write

@@ -240,7 +240,7 @@ class Worker:
         self.counters[Count.SIGHTINGS_DROPPED] = self.sightings.dropped
         for count, number in self._counted_elsewhere().items():
             self.counters[count] = number
-        self.lookups.forget_misses()
+        self.lookups.tick()
         self._ticks += 1
         if self._ticks % TICKS_A_CLEANING == 0:
             self.lookups.forget_stale()

@@ -97,6 +97,7 @@ def test_what_could_not_be_written_is_written_when_it_can_be(path, monkeypatch):
     held = sqlite3.connect(path, isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
     worker.before.note(URI, FILE)
+    worker.before.write_soon()
     time.sleep(0.2)
     held.execute("ROLLBACK")
     held.close()
