@@ -20,6 +20,7 @@ from distfile_mirror.errors import MirrorError, in_one_line
 
 FAILED = 1
 NO_DESCRIPTOR = -1
+STANDARD_INPUT = 0
 
 log = structlog.get_logger()
 
@@ -80,8 +81,7 @@ def begin_apart(run: Callable[[], object]) -> Callable[[], int]:
 
 
 def _fork(run: Callable[[], object]) -> int:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     # A signal in between would be told to the parent's event loop, whose wake-up pipe both have.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
@@ -98,15 +98,26 @@ def _be_fork(run: Callable[[], object], mask: set[int]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, sys.__stdin__.fileno() if sys.__stdin__ else 0)
-        os.close(null)
+        _close_standard_input()
         status = _status_of(run)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
     finally:
         # What the parent wants done at its own end is none of this process's business.
         os._exit(status)
+
+
+def _close_standard_input() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    if null != STANDARD_INPUT:  # unless it was closed
+        os.dup2(null, STANDARD_INPUT)
+        os.close(null)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is in a process that was started with closed descriptors
+            with suppress(OSError, ValueError):
+                stream.flush()
 
 
 def _status_of(run: Callable[[], object]) -> int:

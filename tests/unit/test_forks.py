@@ -116,3 +116,11 @@ def test_a_signal_to_a_fork_is_none_to_the_loop_of_its_parent():
         """
     )
     assert done.stdout == "-15 " * 20 + "[]\n", done.stderr
+
+
+def test_closed_descriptors_do_no_harm():
+    code = "import os, sys; sys.exit(begin_apart(lambda: os.read(0, 1) and sys.exit(2))())"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, BEGIN + code], timeout=30, check=False
+    )
+    assert done.returncode == 0
