@@ -8,6 +8,7 @@ import pytest
 
 from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.blobs.object_errors import UnreachableError
+from distfile_mirror.downloaders import blob_sink
 from distfile_mirror.downloaders.blob_sink import BlobSink, Meter
 from distfile_mirror.downloaders.small_blobs import SMALL_BYTES, SmallBlobs
 from distfile_mirror.errors import StorageError
@@ -64,7 +65,8 @@ async def store_by_sink(store, content, meter):
 
 
 @pytest.mark.parametrize("size", [10, SMALL_BYTES + 1, 3_000_000])
-def test_it_is_tried_again_until_the_store_is_back(tmp_path, size):
+def test_it_is_tried_again_until_the_store_is_back(tmp_path, size, monkeypatch):
+    monkeypatch.setattr(blob_sink, "AGAIN_SECONDS", 0.1)
     told = []
     store = AwayStore(tmp_path, 2, UnreachableError("away"))
     content = bytes(size)
