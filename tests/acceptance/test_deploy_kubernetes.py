@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import kubernetes_validate
@@ -17,7 +18,8 @@ from distfile_mirror.config import load_config
 from distfile_mirror.supervisor import KILL_AFTER_GRACE_SECONDS
 from tests.acceptance import known_settings
 from tests.acceptance.pages import ROOT, blocks
-from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
+from tests.acceptance.running_components import Component
+from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment, free_port
 from tests.requirements import skip
 
 PAGE = "docs/howto/deploy-on-kubernetes.md"
@@ -231,7 +233,8 @@ def test_commands_and_settings_are_real(objects, monkeypatch):
         mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
         assert {str(config.data_dir), str(config.ca_dir)} - {"None"} <= mounts
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
-        assert ports.items() <= {"proxy": config.proxy_listen.port, "admin": config.admin_listen.port}.items()
+        listens = {"proxy": config.proxy_listen, "admin": config.admin_listen, "metrics": config.metrics_listen}
+        assert ports == {port: listens[port].port for port in ports}
         assert config.blobs_url.startswith("s3://")
         assert f"//{container['args'][0]}:" in config.database_url
         assert bool(config.secret_key) == bool(config.metrics_token) == ("admin" in name)
@@ -240,6 +243,7 @@ def test_commands_and_settings_are_real(objects, monkeypatch):
             assert config.cache_bytes < int(data["sizeLimit"].removesuffix("Gi")) << 30
         assert not config.proxy_listen.is_loopback
         assert not config.admin_listen.is_loopback
+        assert config.metrics_listen is None or not config.metrics_listen.is_loopback
 
 
 def test_the_key_of_the_ca_is_the_proxy_s_alone(objects):
@@ -333,15 +337,17 @@ def test_the_load_balancer_is_wanted_explicitly(render):
 
 def test_probes_ask_what_is_answered(render, tmp_path):
     """As the kubelet asks: by the pod's address."""
-    asked = {"web-proxy": set(), "web-admin": set()}
+    asked = {}
     for name, container in containers(render()).items():
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if path := container.get(probe, {}).get("httpGet", {}).get("path"):
-                asked[name.removeprefix("distfile-mirror-")].add(path)
-    assert all(asked.values())
+                asked.setdefault(name.removeprefix("distfile-mirror-"), set()).add(path)
+    assert set(asked) == {"web-proxy", "web-admin", "cron-download-files", "cron-download-containers"}
     environment = {"DISTFILE_MIRROR_ADMIN_HOSTS": "10.0.0.7"}
-    with RunningMirror(tmp_path, environment=environment, flags=("--workers", "1")) as mirror:
+    with RunningMirror(tmp_path, environment=environment, flags=("--workers", "1")) as mirror, ExitStack() as stack:
         ports = {"web-proxy": mirror.proxy_port, "web-admin": mirror.admin_port}
+        for name in ("cron-download-files", "cron-download-containers"):
+            ports[name] = stack.enter_context(downloader(tmp_path, name, mirror.data))
         for component, path in itertools.chain(*(((name, path) for path in paths) for name, paths in asked.items())):
             answer = httpx.get(
                 f"http://127.0.0.1:{ports[component]}{path}",
@@ -349,6 +355,20 @@ def test_probes_ask_what_is_answered(render, tmp_path):
                 trust_env=False,
             )
             assert answer.status_code == 200, (component, path)
+
+
+@contextmanager
+def downloader(folder, name, data):
+    """A downloader of its own, with a port for its metrics, which is yielded."""
+    port = free_port()
+    environment = {"DISTFILE_MIRROR_METRICS_LISTEN": f"127.0.0.1:{port}"}
+    component = Component(folder, name, name, "--watch", "--data-dir", data, environment=environment)
+    component.port = port
+    try:
+        component.start().wait_until_up("/health")
+        yield port
+    finally:
+        component.stop()
 
 
 def test_no_secret_is_committed():

@@ -103,7 +103,7 @@ def test_a_downloader_with_a_port_of_its_own(tmp_path):
     )
     downloader.port = port
     try:
-        downloader.start().wait_until_up("/metrics")
+        downloader.start().wait_until_up("/health")
         text = DIRECT.open(f"{downloader.url}/metrics", timeout=5).read().decode()
         assert "# TYPE distfile_mirror_downloads_total counter" in text
         assert "process_resident_memory_bytes" in text

@@ -13,7 +13,7 @@ from distfile_mirror.downloaders.metrics import REGISTRY
 from distfile_mirror.downloaders.settings import CheckSettings, LoopSettings, Summary
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.hangups import Hangups, Reread
-from distfile_mirror.wiring.metrics import told
+from distfile_mirror.wiring.metrics import Pulse, told
 from distfile_mirror.wiring.storage import open_blob_store
 from distfile_mirror.wiring.upstreams import registry_settings, upstream_settings
 
@@ -58,21 +58,25 @@ Download = Callable[[asyncio.Event], Coroutine[None, None, Summary]]
 def _run(config: Config, download: Download, reread: Reread) -> Summary:
     # What is imported stays for ever: the collector need not look at it again and again.
     gc.freeze()
-    with told(config, REGISTRY):
-        summary, hangups = asyncio.run(_until_stopped(download, reread))
+    pulse = Pulse()
+    with told(config, REGISTRY, pulse.is_felt):
+        summary, hangups = asyncio.run(_until_stopped(download, reread, pulse))
     hangups.begin_anew_if_heard()
     return summary
 
 
-async def _until_stopped(download: Download, reread: Reread) -> tuple[Summary, Hangups]:
+async def _until_stopped(download: Download, reread: Reread, pulse: Pulse) -> tuple[Summary, Hangups]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     hangups = Hangups(reread, lambda: loop.call_soon_threadsafe(stop.set))
     hangups.listen()
+    beating = loop.create_task(pulse.beat())
     tell_ready()
-    return await download(stop), hangups
+    summary = await download(stop)
+    beating.cancel()
+    return summary, hangups
 
 
 def _loop_settings(config: Config) -> LoopSettings:
