@@ -46,10 +46,11 @@ imports: $(VENV)/.test
 unit: $(VENV)/.test
 	@$(BIN)/pytest --quiet --numprocesses 2 tests/unit
 
+# Three processes on two cores: much of what is tested is waiting.
 test: format lint types imports ## every test, with real servers and clients
 	@DISTFILE_MIRROR_SCREENSHOTS=$${DISTFILE_MIRROR_SCREENSHOTS:-$(CURDIR)/test-artifacts/screenshots} \
-		$(BIN)/pytest -rs --numprocesses 2 --dist loadfile tests
-	@scripts/test-on-servers $(BIN)/pytest -rs --numprocesses 2
+		$(BIN)/pytest -rs --numprocesses 3 --dist loadfile tests
+	@scripts/test-on-servers $(BIN)/pytest -rs --numprocesses 3
 
 soak: $(VENV)/.test ## the long runs: crash tests at full length
 	@$(BIN)/pytest -rs -m soak tests
