@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.running_mirror import DIRECT, PROGRAM, RunningMirror, clean_environment, free_port
+from tests.acceptance.running_mirror import DIRECT, PROGRAM, RunningMirror, clean_environment, command_line, free_port
 from tests.upstream_server import file
 
 SMALL = b"small\n"
@@ -183,11 +183,12 @@ def test_downloads_through_the_mirror_itself_are_refused(tmp_path):
 
 
 def test_a_worker_takes_all_descriptors_that_it_may_have(mirror):
-    for pid in mirror.descendants():
-        if b"web-proxy" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            limits = Path(f"/proc/{pid}/limits").read_text()
-            soft, hard = re.search(r"Max open files +(\S+) +(\S+)", limits).groups()
-            assert soft == hard
+    workers = [pid for pid in mirror.descendants() if "web-proxy" in command_line(pid)]
+    assert workers
+    for pid in workers:
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        soft, hard = re.search(r"Max open files +(\S+) +(\S+)", limits).groups()
+        assert soft == hard
 
 
 def test_a_wrong_configuration_lists_every_mistake(tmp_path):

@@ -22,6 +22,7 @@ from distfile_mirror.model.states import State
 
 # More than this waits only while the disk stands still.
 MAX_WAITING = 10_000
+MAX_WAITING_BYTES = 16 << 20  # of manifests
 # Every so many rows the oldest are counted off.
 ROWS_A_PRUNING = 1_000
 BUSY_SECONDS = 2.0
@@ -58,6 +59,7 @@ class ServedBefore:
         self._lock = threading.Lock()
         self._notes_lock = threading.Lock()
         self._notes: list[tuple[str, Served | None]] = []
+        self._notes_bytes = 0
         self._will_write = False
         self._written = 0
         self._connection: sqlite3.Connection | None = None
@@ -68,8 +70,10 @@ class ServedBefore:
     def note(self, uri: str, found: Served | None) -> None:
         """Note that ``found`` is served under ``uri``, or None: no longer; ``write_soon`` writes it."""
         with self._notes_lock:
-            if len(self._notes) < MAX_WAITING:
+            size = self._notes_bytes + _content_bytes(found)
+            if len(self._notes) < MAX_WAITING and size <= MAX_WAITING_BYTES:
                 self._notes.append((uri, found))
+                self._notes_bytes = size
 
     def write_soon(self) -> None:
         """Have written what waits; to be called now and then, since many notes cost little more than one."""
@@ -104,7 +108,7 @@ class ServedBefore:
         """Write what waits, in one transaction; what cannot be written waits on."""
         with self._lock:
             with self._notes_lock:
-                notes, self._notes, self._will_write = self._notes, [], False
+                notes, self._notes, self._notes_bytes, self._will_write = self._notes, [], 0, False
             connection = self._connect_if_due()
             try:
                 if connection is not None:
@@ -114,6 +118,7 @@ class ServedBefore:
                 self._put_off(error)
             with self._notes_lock:
                 self._notes[:0] = notes
+                self._notes_bytes += sum(_content_bytes(found) for _uri, found in notes)
 
     def _write_all(self, connection: sqlite3.Connection, notes: list[tuple[str, Served | None]]) -> None:
         with connection:
@@ -199,6 +204,10 @@ def _prepare(connection: sqlite3.Connection, identity: str) -> None:
             connection.execute("DELETE FROM served")
             connection.execute("DELETE FROM catalog")
             connection.execute("INSERT INTO catalog VALUES (?)", (identity,))
+
+
+def _content_bytes(found: Served | None) -> int:
+    return len(found.content or b"") if isinstance(found, FoundContent) else 0
 
 
 def _to_row(found: Served) -> tuple[str, bytes | None]:

@@ -107,3 +107,24 @@ def test_what_could_not_be_written_is_written_when_it_can_be(path, monkeypatch):
     assert reader.before.get(URI) == FILE
     assert reader.before.get(f"{URI}2") == FILE
     reader.finish()
+
+
+def test_what_waits_for_a_disk_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(served_before, "MAX_WAITING", 3)
+    monkeypatch.setattr(served_before, "MAX_WAITING_BYTES", 2 * len(MANIFEST.content))
+    monkeypatch.setattr(served_before, "AGAIN_SECONDS", 0)
+    (tmp_path / "run").write_text("a file where a folder should be")
+    worker = Worker(tmp_path / "run" / "served")
+    for number in range(5):
+        worker.before.note(f"{URI}{number}", MANIFEST)
+    for number in range(5, 9):
+        worker.before.note(f"{URI}{number}", FILE)
+    worker.before.write_soon()  # in vain: they wait on
+    time.sleep(0.1)
+    worker.before.note(f"{URI}9", MANIFEST)
+    worker.before.note(f"{URI}9", FILE)
+    (tmp_path / "run").unlink()
+    worker.finish()
+    reader = Worker(tmp_path / "run" / "served")
+    assert [number for number in range(10) if reader.before.get(f"{URI}{number}")] == [0, 1, 5]
+    reader.finish()
