@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from distfile_mirror.blobs import spool
-from distfile_mirror.blobs.flushing import can_flush_file_system, flush_file_system
+from distfile_mirror.blobs.flushing import FlushAhead, can_flush_file_system, flush_file_system, reserve_room
 from distfile_mirror.blobs.spool import SpoolFile, fsync_folder, make_folder, storage_errors
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob, Pace, blob_key
 from distfile_mirror.model.checksums import Hasher
@@ -19,6 +19,9 @@ from distfile_mirror.model.checksums import Hasher
 CHUNK_BYTES = 1 << 20
 # Fewer blobs than this are flushed one by one: what others write on the same disk is not waited for.
 WORTH_A_FLUSH = 4
+# A large blob is flushed each time that so much more of it has come, and room for the next is reserved.
+# Not for all that is announced: an upstream can announce what it likes.
+STRIDE_BYTES = 32 << 20
 
 
 class DiskBlobStore:
@@ -141,14 +144,38 @@ class DiskBlobWriter:
     def __init__(self, file: SpoolFile, root: Path) -> None:
         self._file = file
         self._root = root
-        self.write = file.write
-        self.restart = file.restart
+        self._flushing = FlushAhead(file.fd)
+        self._size = 0
+        self._stride_end = STRIDE_BYTES
+        self._is_reserving = True
         self.discard = file.close
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See BlobWriter.write."""
+        self._file.write(data)
+        self._size += len(data)
+        if self._size >= self._stride_end:
+            self._begin_stride()
+
+    def restart(self) -> None:
+        """See BlobWriter.restart."""
+        self._file.restart()
+        self._size, self._stride_end = 0, STRIDE_BYTES
+
+    def _begin_stride(self) -> None:
+        with storage_errors(self._file.path):
+            self._flushing.begin()
+        self._stride_end = self._size + STRIDE_BYTES
+        # Where there is no room, the write itself tells.
+        self._is_reserving = self._is_reserving and reserve_room(self._file.fd, self._size, STRIDE_BYTES)
 
     def commit(self, sha256: str) -> None:
         """See BlobWriter.commit."""
         final = self._root / blob_key(sha256)
         with storage_errors(final):
+            self._flushing.finish()
+            if self._size >= STRIDE_BYTES:
+                os.ftruncate(self._file.fd, self._size)  # gives back what was reserved
             os.fsync(self._file.fd)
             self.rename(sha256)
             # Also for a copy that was there: its writer may not have come so far yet.

@@ -14,12 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distfile_mirror.blobs.flushing import begin_write_back
 from distfile_mirror.errors import StorageError, StorageFullError
 
 READ_ONLY = 0o444
-# A large blob goes to the disk while more of it comes, so that its fsync has little left to do.
-WRITE_BACK_BYTES = 16 << 20
 # Names of files being written: no other process has this one's, and no other file its number.
 _PROCESS_NAME = secrets.token_hex(8)
 _NUMBERS = itertools.count()
@@ -36,7 +33,6 @@ class SpoolFile:
         with storage_errors(folder):
             self.path, self.fd = _create_locked(folder)
         self._is_kept = False
-        self._unflushed = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append ``data``. Raises StorageError, StorageFullError."""
@@ -44,10 +40,6 @@ class SpoolFile:
             view = memoryview(data)
             while view:
                 view = view[os.write(self.fd, view) :]
-            self._unflushed += len(data)
-            if self._unflushed >= WRITE_BACK_BYTES:
-                self._unflushed = 0
-                begin_write_back(self.fd)
 
     def restart(self) -> None:
         """Throw away what was written. Raises StorageError."""

@@ -1,10 +1,12 @@
-"""From the network into the blob store: hashed and written in a worker thread while the next batch comes in.
+"""From the network into the blob store: hashed and written in a worker thread while the next batches come in.
 
-A small file is hashed where it comes in and stored together with others; a large one holds two batches in memory.
+A small file is hashed where it comes in and stored together with others; of a large one at most WAITING_BATCHES and
+two more are in memory, so that neither a disk nor a scheduler that hesitates makes the upstream wait at once.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any, TypeVar
 from distfile_mirror.blobs.object_errors import UnreachableError
 from distfile_mirror.blobs.store import BlobStore, BlobWriter
 from distfile_mirror.downloaders.decoding import DecodedDigests
+from distfile_mirror.downloaders.in_order import InOrder
 from distfile_mirror.downloaders.small_blobs import SMALL_BYTES, SmallBlobs
 from distfile_mirror.downloaders.verify import Digests
 from distfile_mirror.model.checksums import Hasher
@@ -21,6 +24,7 @@ from distfile_mirror.upstream.settings import Head
 T = TypeVar("T")
 
 BATCH_BYTES = 1 << 20
+WAITING_BATCHES = 4
 WORTH_JOINING_BYTES = 1 << 16
 # A store that is away is asked again so often, and for so long.
 AGAIN_SECONDS = 1.0
@@ -55,7 +59,7 @@ class BlobSink:
         meter: Meter,
     ) -> None:
         self._store = store
-        self._pool = pool
+        self._jobs = InOrder(pool)
         self._small_blobs = small_blobs
         self._algorithms = tuple(expected_algorithms)
         self._max_bytes = max_bytes
@@ -65,7 +69,9 @@ class BlobSink:
         self._writer: BlobWriter | None = None
         self._hasher: Hasher
         self._decoded: DecodedDigests | None = None
-        self._under_way: Future[Any] | None = None
+        self._under_way: deque[Future[Any]] = deque()
+        # Set by the worker: a blob of which a batch is missing must not get another.
+        self._failure: Exception | None = None
 
     async def start(self, head: Head) -> None:
         """See Sink.start."""
@@ -88,9 +94,9 @@ class BlobSink:
 
     async def drain(self) -> None:
         """See Sink.drain."""
-        await self._settle()
         batch, self._batch, self._batched = self._batch, [], 0
-        self._under_way = self._pool.submit(self._store_batch, batch)
+        self._under_way.append(self._jobs.submit(lambda: self._store_batch(batch)))
+        await self._settle(WAITING_BATCHES)
 
     async def finish(self, check: Callable[[Digests], None]) -> Digests:
         """Commit the blob if ``check`` does not raise; return the digests.
@@ -132,27 +138,39 @@ class BlobSink:
 
     def discard(self) -> None:
         """Forget what was not committed, as soon as the worker is done with it."""
-        if self._under_way is None:
-            self._forget()
-        else:
-            self._under_way.add_done_callback(lambda _future: self._forget())
+        for future in self._under_way:
+            future.cancel()  # what has not begun
+        if self._writer is not None or self._under_way:
+            self._jobs.submit(self._forget)
 
     def _forget(self) -> None:
         if self._writer is not None:
             self._writer.discard()
 
-    async def _settle(self) -> None:
-        if self._under_way is not None:
-            await asyncio.wrap_future(self._under_way)
-            self._under_way = None
+    async def _settle(self, left: int = 0) -> None:
+        """Return when at most so many jobs are under way; raise what those that are done have raised."""
+        while self._under_way and (len(self._under_way) > left or self._under_way[0].done()):
+            await asyncio.wrap_future(self._under_way[0])
+            self._under_way.popleft()
 
     async def _work(self, function: Callable[[], T]) -> T:
-        future = self._pool.submit(function)
-        self._under_way = future
-        return await asyncio.wrap_future(future)
+        future = self._jobs.submit(function)
+        self._under_way.append(future)
+        result = await asyncio.wrap_future(future)
+        self._under_way.clear()
+        return result
 
     def _store_batch(self, batch: list[bytes | memoryview]) -> BlobWriter:
         # In a worker thread. Small pieces are joined, as each step takes the interpreter's lock anew.
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._write(batch)
+        except Exception as error:
+            self._failure = error
+            raise
+
+    def _write(self, batch: list[bytes | memoryview]) -> BlobWriter:
         is_fine = len(batch) * WORTH_JOINING_BYTES > sum(map(len, batch))
         if self._writer is None:
             self._writer = self._store.create()

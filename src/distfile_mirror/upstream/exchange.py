@@ -9,7 +9,7 @@ from distfile_mirror.upstream.wire import Wire
 
 # What is read at a time where it needs to be parsed, and where it does not.
 _PARSED_BYTES = 1 << 15
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 20
 
 
 class NoAnswerError(OSError):

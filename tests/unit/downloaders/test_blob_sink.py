@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -82,3 +83,69 @@ def test_other_faults_are_told_at_once(tmp_path, size):
     with pytest.raises(StorageError, match="another fault"):
         asyncio.run(store_by_sink(store, bytes(size), Meter()))
     assert store.times == 1
+
+
+class FullStore(DiskBlobStore):
+    """Has room for ``free`` writes."""
+
+    def __init__(self, folder, free):
+        super().__init__(folder)
+        self.prepare()
+        self.free = free
+        self.written = []
+
+    def create(self):
+        writer = super().create()
+        write = writer.write
+
+        def write_if_free(data):
+            self.written.append(len(data))
+            if len(self.written) > self.free:
+                raise StorageError("no room")
+            write(data)
+
+        writer.write = write_if_free
+        return writer
+
+
+async def pour(store, batches):
+    """Write batches of 1 MiB; return when the sink has given up what it had made."""
+    with ThreadPoolExecutor(2) as pool:
+        sink = BlobSink(store, pool, SmallBlobs(store, pool), expected_algorithms=(), max_bytes=1 << 30, meter=Meter())
+        await sink.start(Head(200, "", {}, ""))
+        try:
+            for _ in range(batches):
+                assert sink.write(bytes(blob_sink.BATCH_BYTES))
+                await sink.drain()
+            return await sink.finish(lambda digests: None)
+        finally:
+            sink.discard()
+
+
+def test_after_a_batch_that_could_not_be_stored_no_other_is(tmp_path):
+    store = FullStore(tmp_path, 2)
+    with pytest.raises(StorageError, match="no room"):
+        asyncio.run(pour(store, 20))
+    assert len(store.written) == 3
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_who_is_stopped_leaves_nothing_behind(tmp_path):
+    async def stopped():
+        task = asyncio.create_task(pour(DiskBlobStore(tmp_path), 10_000))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    DiskBlobStore(tmp_path).prepare()
+    asyncio.run(stopped())
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_much_that_was_flushed_on_its_way_is_whole(tmp_path):
+    store = FullStore(tmp_path, 1 << 30)
+    digests = asyncio.run(pour(store, 100))
+    assert store.verify(digests.raw["sha256"]) == 100 * blob_sink.BATCH_BYTES
+    with store.open(digests.raw["sha256"]) as blob:
+        assert os.fstat(blob.fd).st_blocks * 512 < 101 * blob_sink.BATCH_BYTES  # nothing is reserved any more
