@@ -77,13 +77,13 @@ class DownloadLoop(Generic[C, F]):
         self._meters: dict[int, Meter] = {}
         self._group: asyncio.TaskGroup
         self._loop: asyncio.AbstractEventLoop
-        # What is being stored counts for no host, and must not pile up in memory.
-        self._most_tasks = 2 * settings.concurrency
+        # What is being stored counts for no host, and must not pile up in memory: of small files, all of each.
+        self._most_tasks = 4 * settings.concurrency
         self._transferring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._task_of: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._kind = kind
+        self._active, self._duration = ACTIVE.labels(kind), DURATION.labels(kind)
         self._recorder: Recorder[F] = Recorder(kind, catalog, partial(queue.record, owner), self._wake.set)
         self._claim_after = 0.0
         self._excluded_when_dry: frozenset[str] = frozenset()
@@ -194,9 +194,9 @@ class DownloadLoop(Generic[C, F]):
         structlog.contextvars.bind_contextvars(request_id=new_request_id(), row_id=claim.row_id)
         begun = self._now()
         try:
-            with ACTIVE.labels(self._kind).track_inprogress():
+            with self._active.track_inprogress():
                 outcome = await self._fetch(claim, self._meters[claim.row_id])
-            DURATION.labels(self._kind).observe(self._now() - begun)
+            self._duration.observe(self._now() - begun)
         except asyncio.CancelledError:
             outcome = Released(claim.row_id)
         except Exception as error:  # noqa: BLE001 - it is logged and recorded: one bad row must not end the loop

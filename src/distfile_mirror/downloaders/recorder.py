@@ -18,6 +18,7 @@ from distfile_mirror.downloaders.settings import Summary
 from distfile_mirror.errors import UnavailableError
 
 MOST_AT_ONCE = 200
+OUTCOMES = ("fetched", "failed", "to_be_retried", "released")
 
 log = structlog.get_logger()
 
@@ -46,7 +47,8 @@ class Recorder(Generic[F]):
         record: Callable[[Collection[F | Failed | Released]], None],
         on_recorded: Callable[[], None],
     ) -> None:
-        self._kind = kind
+        self._downloads = {name: DOWNLOADS.labels(kind, name) for name in OUTCOMES}
+        self._downloaded = DOWNLOADED.labels(kind)
         self._counts: Counter[str] = Counter()
         self._catalog = catalog
         self._record = record
@@ -69,9 +71,10 @@ class Recorder(Generic[F]):
     def add(self, outcome: F | Failed | Released) -> None:
         """Take an outcome, to be recorded at once if nothing else is being recorded."""
         self._outcomes.append(outcome)
-        self._counts[_kind(outcome)] += 1
-        DOWNLOADS.labels(self._kind, _kind(outcome)).inc()
-        DOWNLOADED.labels(self._kind).inc(getattr(outcome, "size", 0))
+        name = _kind(outcome)
+        self._counts[name] += 1
+        self._downloads[name].inc()
+        self._downloaded.inc(getattr(outcome, "size", 0))
         self._idle.clear()
         self._news.set()
 
@@ -113,7 +116,7 @@ class Recorder(Generic[F]):
 
 
 def _kind(outcome: RowOutcome) -> str:
-    """Return the field of Summary that counts ``outcome``."""
+    """Return the field of Summary, and the label, that counts ``outcome``: one of OUTCOMES."""
     match outcome:
         case Failed(retry_in=None):
             return "failed"
