@@ -177,18 +177,19 @@ class DiskBlobWriter:
             if self._size >= STRIDE_BYTES:
                 os.ftruncate(self._file.fd, self._size)  # gives back what was reserved
             os.fsync(self._file.fd)
+            make_folder(final.parent)
             self.rename(sha256)
             # Also for a copy that was there: its writer may not have come so far yet.
             fsync_folder(final.parent)
         self.discard()
 
     def rename(self, sha256: str) -> None:
-        """Give the bytes, which are on the disk by now, their name. Raises OSError."""
+        """Give the bytes, which are on the disk by now, their name, which the caller has to flush. Raises OSError."""
         final = self._root / blob_key(sha256)
         if not final.exists():  # the same bytes from elsewhere: the first copy stays
             try:
                 self._file.path.rename(final)
             except FileNotFoundError:  # the first one with these two digits
-                make_folder(final.parent)
+                final.parent.mkdir(exist_ok=True)
                 self._file.path.rename(final)
             self._file.keep()
