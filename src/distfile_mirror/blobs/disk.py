@@ -177,10 +177,10 @@ class DiskBlobWriter:
             if self._size >= STRIDE_BYTES:
                 os.ftruncate(self._file.fd, self._size)  # gives back what was reserved
             os.fsync(self._file.fd)
-            make_folder(final.parent)
             self.rename(sha256)
-            # Also for a copy that was there: its writer may not have come so far yet.
-            fsync_folder(final.parent)
+            # Also for a copy or a folder that was there: who made it may not have come so far yet.
+            for folder in (final.parent, final.parent.parent):
+                fsync_folder(folder)
         self.discard()
 
     def rename(self, sha256: str) -> None:

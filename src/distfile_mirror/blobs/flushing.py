@@ -70,8 +70,13 @@ class FlushAhead:
         if self._thread is not None and self._thread.is_alive():
             return
         fd = os.dup(self._fd)  # whoever gives the file up need not wait
-        self._thread = threading.Thread(target=self._flush, args=(fd,), name="flush")
-        self._thread.start()
+        thread = threading.Thread(target=self._flush, args=(fd,), name="flush")
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many threads: all is left for the end
+            os.close(fd)
+        else:
+            self._thread = thread
 
     def finish(self) -> None:
         """Wait for what was begun. To be called before the last fsync.

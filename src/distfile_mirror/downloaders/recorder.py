@@ -6,6 +6,7 @@ While the catalog is away they are kept, and recorded when it is back.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import fields
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from distfile_mirror.downloaders.settings import Summary
 from distfile_mirror.errors import UnavailableError
 
 MOST_AT_ONCE = 200
-OUTCOMES = ("fetched", "failed", "to_be_retried", "released")
+OUTCOMES = tuple(field.name for field in fields(Summary))
 
 log = structlog.get_logger()
 

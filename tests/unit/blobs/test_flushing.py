@@ -31,10 +31,10 @@ def test_a_file_may_be_closed_while_it_is_flushed(tmp_path):
 
 def test_reserving_leaves_the_size(tmp_path):
     with (tmp_path / "file").open("wb") as file:
-        if not reserve_room(file.fileno(), 0, 1 << 20):
-            pytest.skip("this file system reserves nothing")
+        is_reserved = reserve_room(file.fileno(), 0, 1 << 20)  # not every file system can
         status = os.fstat(file.fileno())
-        assert (status.st_size, status.st_blocks * 512) == (0, 1 << 20)
+        assert status.st_size == 0
+        assert (status.st_blocks * 512 >= 1 << 20) == is_reserved
 
 
 def test_what_cannot_be_reserved_is_told(tmp_path):
