@@ -137,8 +137,12 @@ class RunningMirror:
 
     def descendants(self):
         """Return the process ids of the children of serve, but for the one that says what is where, and ends."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if command_line(pid) != "distfile-mirror started"]
+        return [pid for pid in children_of(self.process.pid) if command_line(pid) != "distfile-mirror started"]
+
+
+def children_of(pid):
+    """Return the process ids of the children of a process, by its first thread. Raises OSError if it is gone."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def command_line(pid):

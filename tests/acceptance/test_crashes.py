@@ -11,7 +11,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from tests.acceptance.running_mirror import RunningMirror
+from tests.acceptance.running_mirror import RunningMirror, children_of
 from tests.upstream_server import HTTP_DATE, UpstreamServer
 
 FILES = 200
@@ -87,11 +87,12 @@ def unfinished(mirror):
 
 
 def strike(mirror, chance):
-    """Kill the downloader, or everything."""
+    """Kill the downloader, or the process beside it, or everything."""
     pid = downloader_of(mirror)
-    if pid is not None and chance.random() < 0.5:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if pid is not None and chance.random() < 0.6:
+        with suppress(OSError):
+            beside = children_of(pid)
+            os.kill(beside[0] if beside and chance.random() < 0.3 else pid, signal.SIGKILL)
         return
     mirror.kill()
     mirror.start(wait=False)

@@ -185,11 +185,11 @@ class DiskBlobWriter:
 
     def rename(self, sha256: str) -> None:
         """Give the bytes, which are on the disk by now, their name, which the caller has to flush. Raises OSError."""
-        final = self._root / blob_key(sha256)
-        if not final.exists():  # the same bytes from elsewhere: the first copy stays
+        final = f"{self._root}/{blob_key(sha256)}"
+        if not os.path.exists(final):  # the same bytes from elsewhere: the first copy stays
             try:
-                self._file.path.rename(final)
+                os.rename(self._file.path, final)
             except FileNotFoundError:  # the first one with these two digits
-                final.parent.mkdir(exist_ok=True)
-                self._file.path.rename(final)
+                Path(final).parent.mkdir(exist_ok=True)
+                os.rename(self._file.path, final)
             self._file.keep()

@@ -196,5 +196,5 @@ class ObjectBlobWriter:
     def commit(self, sha256: str) -> None:
         """See BlobWriter.commit: all bytes are in the store when it returns."""
         with storage_errors(self._file.path):
-            self._store.upload(sha256, self._file.path)
+            self._store.upload(sha256, Path(self._file.path))
         self.discard()

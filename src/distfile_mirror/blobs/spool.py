@@ -26,7 +26,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class SpoolFile:
     """A new file in ``folder`` that this process writes and holds the lock of. Raises StorageError, StorageFullError.
 
-    Unless ``keep`` is called it is gone when it is closed.
+    Unless ``keep`` is called it is gone when it is closed. ``path`` is a text: a Path takes as long to make as a file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,12 +57,12 @@ class SpoolFile:
         if fd >= 0:
             if not self._is_kept:
                 with suppress(OSError):
-                    self.path.unlink(missing_ok=True)
+                    os.unlink(self.path)
             os.close(fd)
 
 
 @contextmanager
-def storage_errors(where: Path) -> Iterator[None]:
+def storage_errors(where: Path | str) -> Iterator[None]:
     """Turn an OSError into a StorageError or StorageFullError that names ``where``."""
     try:
         yield
@@ -97,9 +97,9 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _create_locked(folder: Path) -> tuple[Path, int]:
+def _create_locked(folder: Path) -> tuple[str, int]:
     while True:
-        path = folder / f"{_PROCESS_NAME}-{next(_NUMBERS)}"
+        path = f"{folder}/{_PROCESS_NAME}-{next(_NUMBERS)}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         status = os.fstat(fd)

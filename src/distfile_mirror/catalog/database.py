@@ -13,7 +13,7 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from distfile_mirror.catalog.database_urls import database_settings
@@ -69,6 +69,11 @@ def reading(ask: Callable[[], T]) -> T:
         if not was_connected:
             raise
         return ask()
+
+
+def disconnect() -> None:
+    """Close this thread's connection, if there is one."""
+    connections.close_all()
 
 
 def check() -> None:

@@ -1,4 +1,4 @@
-"""All calls of a downloader to the catalog, in one thread of their own: one connection, one writer, no waiting loop."""
+"""All calls of a downloader to the catalog, one after the other: one connection, one writer, no waiting loop."""
 
 import asyncio
 import time
@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
-from django.db import connections
 
+from distfile_mirror.catalog.database import disconnect
+from distfile_mirror.downloaders.side_process import Caller, here
 from distfile_mirror.errors import UnavailableError
 
 T = TypeVar("T")
@@ -23,10 +24,11 @@ log = structlog.get_logger()
 class CatalogThread:
     """The thread. It remembers whether the database was away, to say so once and not with every call.
 
-    With ``may_be_back`` it was, perhaps, until now.
+    With ``may_be_back`` it was, perhaps, until now. ``caller`` makes the calls: here, or in a side process.
     """
 
-    def __init__(self, *, may_be_back: bool = False) -> None:
+    def __init__(self, caller: Caller = here, *, may_be_back: bool = False) -> None:
+        self._caller = caller
         self._executor = ThreadPoolExecutor(1, "catalog")
         self._pause = 0.0
         self._back_at = time.monotonic() if may_be_back else float("-inf")
@@ -37,13 +39,13 @@ class CatalogThread:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._caller, disconnect)
         self._executor.shutdown()
 
     async def call(self, function: Callable[[], T]) -> T:
         """Call ``function`` in the thread. Raises UnavailableError, logged if it is news, and what it raises else."""
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._executor, function)
+            result = await asyncio.get_running_loop().run_in_executor(self._executor, self._caller, function)
         except UnavailableError as error:
             if not self._pause:
                 log.warning("the catalog is away; downloads go on, and are recorded later", error=str(error))

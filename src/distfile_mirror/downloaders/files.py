@@ -16,6 +16,7 @@ from distfile_mirror.downloaders.repairs import Repairs, Source
 from distfile_mirror.downloaders.replay import headers_to_replay
 from distfile_mirror.downloaders.running import Tools, Work, run_downloader
 from distfile_mirror.downloaders.settings import NO_CHECKS, CheckSettings, LoopSettings, Summary
+from distfile_mirror.downloaders.side_process import HERE, Callers
 from distfile_mirror.downloaders.sources import from_first
 from distfile_mirror.downloaders.upstream_checks import UpstreamChecks
 from distfile_mirror.downloaders.verify import verify
@@ -31,6 +32,7 @@ async def run_file_downloader(
     watch: bool,
     stop: asyncio.Event,
     checks: CheckSettings = NO_CHECKS,
+    callers: Callers = HERE,
 ) -> Summary:
     """Download files: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
 
@@ -47,6 +49,7 @@ async def run_file_downloader(
         upstream=upstream,
         watch=watch,
         stop=stop,
+        callers=callers,
     )
 
 

@@ -33,6 +33,7 @@ from distfile_mirror.downloaders.parallel import in_parallel
 from distfile_mirror.downloaders.repairs import Repairs, Source
 from distfile_mirror.downloaders.running import Tools, Work, run_downloader
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.side_process import HERE, Callers
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.digests import parse_digest
 from distfile_mirror.model.manifests import Descriptor
@@ -53,6 +54,7 @@ async def run_image_downloader(
     run_dir: Path,
     watch: bool,
     stop: asyncio.Event,
+    callers: Callers = HERE,
 ) -> Summary:
     """Download images: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
 
@@ -74,6 +76,7 @@ async def run_image_downloader(
         upstream=upstream,
         watch=watch,
         stop=stop,
+        callers=callers,
     )
 
 

@@ -19,6 +19,7 @@ from distfile_mirror.downloaders.loop import DownloadLoop, Queue
 from distfile_mirror.downloaders.owners import Owner, release_dead_owners
 from distfile_mirror.downloaders.recorder import RowOutcome
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.side_process import Callers
 from distfile_mirror.downloaders.small_blobs import SmallBlobs
 from distfile_mirror.errors import StorageError
 from distfile_mirror.upstream.http import Upstream
@@ -82,6 +83,7 @@ async def run_downloader(
     upstream: UpstreamSettings,
     watch: bool,
     stop: asyncio.Event,
+    callers: Callers,
 ) -> Summary:
     """Download what ``queue`` has of a ``kind`` of artifact.
 
@@ -97,10 +99,10 @@ async def run_downloader(
     async with AsyncExitStack() as stack:
         owner = stack.enter_context(Owner(owners))
         # Who runs now and then may not be there any more when a lease's time has passed.
-        catalog = await stack.enter_async_context(CatalogThread(may_be_back=watch))
+        catalog = await stack.enter_async_context(CatalogThread(callers.catalog, may_be_back=watch))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "blobs"))
         client = await stack.enter_async_context(Upstream(upstream))
-        tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool), upstream.max_bytes)
+        tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool, callers.blobs), upstream.max_bytes)
         await catalog.patiently(partial(release_dead_owners, owners, queue.release_owner), stop)
         work = make_work(tools, owner.name)
         for chore in (_keep_house(store), *(each.watch() for each in work.chores if watch)):

@@ -2,8 +2,10 @@
 
 import asyncio
 from concurrent.futures import Executor
+from functools import partial
 
 from distfile_mirror.blobs.store import BlobStore
+from distfile_mirror.downloaders.side_process import Caller, here
 
 # Of one blob, and of how many at a time: what is held in memory is bounded by both.
 SMALL_BYTES = 1 << 16
@@ -11,9 +13,10 @@ MOST_AT_ONCE = 64
 
 
 class SmallBlobs:
-    """Stores small blobs of one event loop in ``pool``, one batch after the other."""
+    """Stores small blobs of one event loop in ``pool``, one batch after the other; ``caller`` calls the store."""
 
-    def __init__(self, store: BlobStore, pool: Executor) -> None:
+    def __init__(self, store: BlobStore, pool: Executor, caller: Caller = here) -> None:
+        self._caller = caller
         self._store = store
         self._pool = pool
         self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
@@ -34,7 +37,8 @@ class SmallBlobs:
             contents = {sha256: content for sha256, content, _future in batch}
             problem: Exception | None = None
             try:
-                await loop.run_in_executor(self._pool, self._store.store_together, contents)
+                store = partial(self._store.store_together, contents)
+                await loop.run_in_executor(self._pool, self._caller, store)
             except Exception as error:  # noqa: BLE001 - it is raised where each blob is waited for
                 problem = error
             for _sha256, _content, future in batch:

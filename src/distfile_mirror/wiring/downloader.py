@@ -4,13 +4,19 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
+from distfile_mirror.blobs.disk import DiskBlobStore
+from distfile_mirror.blobs.object_store import ObjectBlobStore
+from distfile_mirror.catalog import database
 from distfile_mirror.config import Config
 from distfile_mirror.downloaders.files import run_file_downloader
 from distfile_mirror.downloaders.images import run_image_downloader
 from distfile_mirror.downloaders.metrics import REGISTRY
 from distfile_mirror.downloaders.settings import CheckSettings, LoopSettings, Summary
+from distfile_mirror.downloaders.side_process import Callers, here, side_process
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.wiring.hangups import Hangups, Reread
 from distfile_mirror.wiring.metrics import Pulse, told
@@ -20,52 +26,61 @@ from distfile_mirror.wiring.upstreams import registry_settings, upstream_setting
 
 def run_files(config: Config, *, watch: bool, reread: Reread) -> Summary:
     """Download files that are due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
-    return _run(
-        config,
-        lambda stop: run_file_downloader(
-            store=open_blob_store(config),
+
+    def download(store: Store, callers: Callers, stop: asyncio.Event) -> Coroutine[None, None, Summary]:
+        return run_file_downloader(
+            store=store,
             settings=_loop_settings(config),
             upstream=upstream_settings(config),
             run_dir=config.run_dir,
             watch=watch,
             stop=stop,
             checks=CheckSettings(config.upstream_check_seconds, timedelta(seconds=config.upstream_check_period)),
-        ),
-        reread,
-    )
+            callers=callers,
+        )
+
+    return _run("cron-download-files", config, download, reread)
 
 
 def run_images(config: Config, *, watch: bool, reread: Reread) -> Summary:
     """Download images that are due; with ``watch`` go on until SIGTERM or SIGINT. Django must be configured."""
-    return _run(
-        config,
-        lambda stop: run_image_downloader(
-            store=open_blob_store(config),
+
+    def download(store: Store, callers: Callers, stop: asyncio.Event) -> Coroutine[None, None, Summary]:
+        return run_image_downloader(
+            store=store,
             settings=_loop_settings(config),
             upstream=upstream_settings(config),
             registries=registry_settings(config),
             run_dir=config.run_dir,
             watch=watch,
             stop=stop,
-        ),
-        reread,
-    )
+            callers=callers,
+        )
+
+    return _run("cron-download-containers", config, download, reread)
 
 
-Download = Callable[[asyncio.Event], Coroutine[None, None, Summary]]
+Store = DiskBlobStore | ObjectBlobStore
+Download = Callable[[Store, Callers, asyncio.Event], Coroutine[None, None, Summary]]
 
 
-def _run(config: Config, download: Download, reread: Reread) -> Summary:
-    # What is imported stays for ever: the collector need not look at it again and again.
+def _run(component: str, config: Config, download: Download, reread: Reread) -> Summary:
+    # What is imported stays for ever: the collector need not look at it again and again, nor copy it after a fork.
     gc.freeze()
+    database.disconnect()  # which asked after the schema
     pulse = Pulse()
-    with told(config, REGISTRY, pulse.is_felt):
-        summary, hangups = asyncio.run(_until_stopped(download, reread, pulse))
+    with side_process(f"{component}: side process") as beside, told(config, REGISTRY, pulse.is_felt):
+        store = open_blob_store(config)
+        # What uploads waits for the network, not for the interpreter.
+        callers = beside if isinstance(store, DiskBlobStore) else replace(beside, blobs=here)
+        summary, hangups = asyncio.run(_until_stopped(partial(download, store, callers), reread, pulse))
     hangups.begin_anew_if_heard()
     return summary
 
 
-async def _until_stopped(download: Download, reread: Reread, pulse: Pulse) -> tuple[Summary, Hangups]:
+async def _until_stopped(
+    download: Callable[[asyncio.Event], Coroutine[None, None, Summary]], reread: Reread, pulse: Pulse
+) -> tuple[Summary, Hangups]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
