@@ -13,7 +13,7 @@ from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
 
 # The last commit before the migration that came last; to be moved on with every migration.
-PREVIOUS = "442db04561d4fc29f7a7521123f3f15e7ba79098"
+PREVIOUS = "f7130c8ba81292921018f95a0a2865490e19297c"
 USE = {"project": "tests", "reason": "to see it work"}
 
 

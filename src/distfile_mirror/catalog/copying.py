@@ -46,7 +46,8 @@ def prepare_target() -> None:
 
 def tables() -> list[Model]:
     """Return the tables to copy, those first that others refer to."""
-    wanted = [model for model in apps.get_models(include_auto_created=True) if _name(model) not in _DJANGO_OWN]
+    every = apps.get_models(include_auto_created=True)
+    wanted = [model for model in every if _options(model).managed and _name(model) not in _DJANGO_OWN]
     graph = {model: {each for each in _referred(model) if each in wanted} for model in wanted}
     return list(TopologicalSorter(graph).static_order())
 

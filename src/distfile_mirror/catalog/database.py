@@ -21,8 +21,8 @@ from distfile_mirror.errors import MirrorError, UnavailableError
 
 CATALOG_APP = "distfile_mirror.catalog"
 
-# Migrations that only add tables, which are asked for where they are used (catalog.care).
-OPTIONAL = frozenset({("catalog", "0003_care")})
+# Migrations that only add tables, which are asked for where they are used (catalog.table_presence).
+OPTIONAL = frozenset({("catalog", "0003_care"), ("catalog", "0004_uris_apart")})
 
 # Any number that nobody else takes as an advisory lock of the database.
 MIGRATION_LOCK = 0x6D6972726F72

@@ -8,6 +8,7 @@ but that owner changes or deletes an audit event.
 from collections.abc import Iterator, Mapping
 
 from django.apps import apps
+from django.db import connection
 from django.db.models import Model
 from django.db.models.options import Options
 
@@ -63,6 +64,10 @@ def grants(prefix: str = PREFIX) -> Iterator[str]:
     # Nothing of the catalog is ever deleted.
     admin = {**dict.fromkeys(catalog.values(), READ_WRITE), **dict.fromkeys(others, EVERYTHING)}
     admin[catalog["auditevent"]] = ADD
+    if connection.vendor == "cockroachdb":  # which has no such table
+        del admin[catalog["fileuri"]]
+    else:
+        admin[catalog["fileuri"]] = READ  # the database fills it
     yield from _role(f"{prefix}_admin", {**admin, "django_migrations": READ})
     for name, privileges in ROLES.items():
         given = {catalog[model]: privilege for model, privilege in privileges.items()}

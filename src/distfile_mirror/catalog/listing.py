@@ -9,6 +9,7 @@ from distfile_mirror.catalog.care_listing import with_verdict
 from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.models import File, Image, Use
 from distfile_mirror.catalog.paging import NEWEST_FIRST, PAGE_SIZE, Page, of_project, of_state, paged, position
+from distfile_mirror.catalog.search_models import FileUri, are_uris_apart
 from distfile_mirror.errors import InvalidInputError, NotFoundError
 from distfile_mirror.model.states import State
 from distfile_mirror.model.uris import parse_file_uri, uri_key
@@ -103,9 +104,10 @@ def _recent(rows: QuerySet[File], cursor: str) -> QuerySet[File]:
     return rows.filter(pk__gt=last - RECENT_ROWS).prefetch_related("uses__project")
 
 
-def _containing(text: str) -> QuerySet[File, int]:
+def _containing(text: str) -> QuerySet[File, int] | QuerySet[FileUri, int]:
     """Return the keys of files whose URI or sha256 contains ``text``: two queries that each read one index alone."""
-    keys = File.objects.filter(uri__icontains=text).values_list("pk", flat=True)
+    table: type[File | FileUri] = FileUri if are_uris_apart() else File
+    keys = table.objects.filter(uri__icontains=text).values_list("pk", flat=True)
     if set(text.lower()) <= set("0123456789abcdef"):
         # As the index's own condition has it, so that databases take it.
         is_whole = len(text) == SHA256_DIGITS

@@ -391,3 +391,4 @@ def _refuse_change() -> NoReturn:
 
 
 from distfile_mirror.catalog import care_models as _care_models  # noqa: E402, F401 - Django finds tables here
+from distfile_mirror.catalog import search_models as _search_models  # noqa: E402, F401

@@ -1,9 +1,13 @@
 """Lists of files: filters, and pages that neither skip nor repeat."""
 
 import pytest
+from django.db import connection
 
+from distfile_mirror.catalog import search_models, table_presence
 from distfile_mirror.catalog.listing import Filters, count_by_state, get_file, list_files
 from distfile_mirror.catalog.models import File
+from distfile_mirror.catalog.search_models import FileUri, are_uris_apart
+from distfile_mirror.catalog.table_presence import TablePresence
 from distfile_mirror.errors import InvalidInputError, NotFoundError
 from distfile_mirror.model.states import State
 from tests.unit.catalog.files import SHA256, declare, failed, present
@@ -67,3 +71,33 @@ def test_what_no_list_has_is_named(given, field):
 def test_what_is_not_there_is_not_found(file_id):
     with pytest.raises(NotFoundError):
         get_file(file_id)
+
+
+def test_on_postgresql_the_database_itself_adds_what_is_searched():
+    file = declare("https://example.org/a.tgz").file
+    assert are_uris_apart() == (connection.vendor == "postgresql")
+    if are_uris_apart():
+        assert list(FileUri.objects.values_list("file_id", "uri")) == [(file.pk, file.uri)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_that_is_not_there_yet_files_are_searched_and_it_is_asked_for_again_later(monkeypatch):
+    monkeypatch.setattr(search_models, "_presence", TablePresence(FileUri))
+    declare("https://example.org/a.tgz")
+    renamed = connection.vendor == "postgresql"
+    if renamed:
+        rename("catalog_fileuri", "elsewhere")
+    try:
+        assert not are_uris_apart()
+        assert uris(q="a.t", state="pending", uri="https://example.org/a.tgz") == ["https://example.org/a.tgz"]
+    finally:
+        if renamed:
+            rename("elsewhere", "catalog_fileuri")
+    assert not are_uris_apart()
+    monkeypatch.setattr(table_presence, "ASK_AGAIN_SECONDS", 0)
+    assert are_uris_apart() == renamed
+
+
+def rename(table, name):
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")

@@ -1,0 +1,41 @@
+"""Whether the database has a table yet: components of two releases run side by side (ADR 0015)."""
+
+import time
+
+from django.db import DatabaseError, connection, models
+
+from distfile_mirror.catalog.database import available
+
+ASK_AGAIN_SECONDS = 30.0
+
+
+class TablePresence:
+    """Whether the table of ``model`` is there, and this process's role may read it; it asks until it is."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self._table = model._meta.db_table  # noqa: SLF001 - documented
+        self._is_there = False
+        self._asked_at = float("-inf")
+
+    def is_there(self) -> bool:
+        """Tell whether it is, or was not up to half a minute ago. Raises UnavailableError."""
+        if not self._is_there and time.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
+            with available():
+                self._is_there = self._look()
+            self._asked_at = time.monotonic()
+        return self._is_there
+
+    def _look(self) -> bool:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT 1 FROM {self._table} LIMIT 1")  # noqa: S608 - own name
+        except DatabaseError as error:
+            if _is_missing(error):
+                return False
+            raise
+        return True
+
+
+def _is_missing(error: DatabaseError) -> bool:
+    text = str(error)
+    return "no such table" in text or "does not exist" in text or "permission denied" in text
