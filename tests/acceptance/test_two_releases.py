@@ -12,8 +12,8 @@ from tests.acceptance.running_mirror import clean_environment
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
 
-# The last commit before the migration that came last; to be moved on with every migration.
-PREVIOUS = "f7130c8ba81292921018f95a0a2865490e19297c"
+# The last commit before the migrations of this release; to be moved on when it is out.
+PREVIOUS = "442db04561d4fc29f7a7521123f3f15e7ba79098"
 USE = {"project": "tests", "reason": "to see it work"}
 
 
