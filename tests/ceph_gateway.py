@@ -175,6 +175,9 @@ class CephGateway:
     def pause(self):
         """Let the gateway hang: connections are accepted by the kernel, and nothing answers."""
         os.kill(self._gateway.pid, signal.SIGSTOP)
+        # Its threads go on until one of them has had the processor to see the signal.
+        while any(_state(task) != "T" for task in Path(f"/proc/{self._gateway.pid}/task").iterdir()):
+            time.sleep(0.01)
 
     def resume(self):
         """Let it go on after ``pause``."""
@@ -253,3 +256,8 @@ def _free_ports(count):
     finally:
         for sock in sockets:
             sock.close()
+
+
+def _state(task):
+    """Return the letter that the kernel gives to what a thread does, such as T for one that is stopped."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]

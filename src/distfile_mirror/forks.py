@@ -84,10 +84,12 @@ def _fork(run: Callable[[], object]) -> int:
     _flush()
     # A signal in between would be told to the parent's event loop, whose wake-up pipe both have.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if pid == 0:
-        _be_fork(run, before)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_fork(run, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
 
 

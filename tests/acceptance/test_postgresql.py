@@ -125,6 +125,8 @@ def test_four_components_with_four_roles(installation, upstream, registry):
         ("proxy", "INSERT INTO catalog_project (name, created_at) VALUES ('x', now())"),
         ("proxy", "SELECT * FROM mirror_admin_user"),
         ("proxy", "DROP TABLE catalog_hit"),
+        ("proxy", "INSERT INTO catalog_fileuri VALUES (1, 'x')"),
+        ("admin", "UPDATE catalog_fileuri SET uri = 'x'"),
         ("files", "DELETE FROM catalog_file"),
         ("files", "UPDATE catalog_image SET digest = ''"),
         ("containers", "UPDATE catalog_auditevent SET actor = ''"),

@@ -124,3 +124,16 @@ def test_closed_descriptors_do_no_harm():
         ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, BEGIN + code], timeout=30, check=False
     )
     assert done.returncode == 0
+
+
+def test_a_fork_that_fails_leaves_signals_as_they_were():
+    done = run(
+        """
+        os.fork = lambda: os.read(-1, 1)
+        try:
+            begin_apart(lambda: None)
+        except OSError:
+            print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        """
+    )
+    assert done.stdout == "set()\n"

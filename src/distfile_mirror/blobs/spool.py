@@ -10,17 +10,31 @@ import itertools
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distfile_mirror.errors import StorageError, StorageFullError
 
 READ_ONLY = 0o444
-# Names of files being written: no other process has this one's, and no other file its number.
-_PROCESS_NAME = secrets.token_hex(8)
-_NUMBERS = itertools.count()
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _new_names() -> Callable[[], str]:
+    """Return what gives names to files being written: no other process has this one's, and no other file its number."""
+    process, numbers = secrets.token_hex(8), itertools.count()
+    return lambda: f"{process}-{next(numbers)}"
+
+
+_names = _new_names()
+
+
+def _begin_anew() -> None:
+    global _names  # noqa: PLW0603 - a fork is another process
+    _names = _new_names()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class SpoolFile:
@@ -99,7 +113,7 @@ def fsync_folder(folder: Path) -> None:
 
 def _create_locked(folder: Path) -> tuple[str, int]:
     while True:
-        path = f"{folder}/{_PROCESS_NAME}-{next(_NUMBERS)}"
+        path = f"{folder}/{_names()}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         status = os.fstat(fd)

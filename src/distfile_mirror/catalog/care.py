@@ -6,7 +6,7 @@ from django.db.models.expressions import Combinable
 from distfile_mirror.catalog.care_models import DamagedBlob, Round
 from distfile_mirror.catalog.table_presence import TablePresence
 
-_rounds = TablePresence(Round)
+_rounds = TablePresence(Round, "0003_care")
 
 
 def is_ready() -> bool:

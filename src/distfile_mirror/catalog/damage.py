@@ -1,6 +1,6 @@
 """Blobs whose bytes are missing or wrong: marked, not served, and repaired if the same bytes can be had again."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -116,6 +116,13 @@ def claim_repairs(*, of_images: bool, limit: int, lease: timedelta) -> list[Repa
         found = list(rows.values_list("sha256", "attempts")[:limit])
         DamagedBlob.objects.filter(sha256__in=[sha256 for sha256, _ in found]).update(due_at=now + lease)
         return [_repair(sha256, attempts) for sha256, attempts in found]
+
+
+def keep_repairs(sha256s: Collection[str], *, lease: timedelta) -> None:
+    """Let nobody else be given these repairs, which go on, for the time of ``lease``. Raises UnavailableError."""
+    with available():
+        rows = DamagedBlob.objects.filter(sha256__in=sha256s, repaired_at__isnull=True)
+        rows.update(due_at=timezone.now() + lease)
 
 
 def damaged_blobs(limit: int) -> list[DamagedBlob]:

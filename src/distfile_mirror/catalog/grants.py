@@ -67,7 +67,7 @@ def grants(prefix: str = PREFIX) -> Iterator[str]:
     if connection.vendor == "cockroachdb":  # which has no such table
         del admin[catalog["fileuri"]]
     else:
-        admin[catalog["fileuri"]] = READ  # the database fills it
+        admin[catalog["fileuri"]] = ADD  # a trigger does
     yield from _role(f"{prefix}_admin", {**admin, "django_migrations": READ})
     for name, privileges in ROLES.items():
         given = {catalog[model]: privilege for model, privilege in privileges.items()}

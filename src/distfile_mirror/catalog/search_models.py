@@ -23,7 +23,7 @@ class FileUri(models.Model):
         return self.uri
 
 
-_presence = TablePresence(FileUri)
+_presence = TablePresence(FileUri, "0004_uris_apart")
 
 
 def are_uris_apart() -> bool:

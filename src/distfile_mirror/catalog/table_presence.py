@@ -10,9 +10,13 @@ ASK_AGAIN_SECONDS = 30.0
 
 
 class TablePresence:
-    """Whether the table of ``model`` is there, and this process's role may read it; it asks until it is."""
+    """Whether the table of ``model`` is there, and this process's role may read it; it asks until it is.
 
-    def __init__(self, model: type[models.Model]) -> None:
+    ``migration`` is what makes and fills it.
+    """
+
+    def __init__(self, model: type[models.Model], migration: str) -> None:
+        self._migration = migration
         self._table = model._meta.db_table  # noqa: SLF001 - documented
         self._is_there = False
         self._asked_at = float("-inf")
@@ -29,11 +33,13 @@ class TablePresence:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT 1 FROM {self._table} LIMIT 1")  # noqa: S608 - own name
+                has_run = "SELECT 1 FROM django_migrations WHERE app = 'catalog' AND name = %s"
+                cursor.execute(has_run, [self._migration])
+                return cursor.fetchone() is not None
         except DatabaseError as error:
             if _is_missing(error):
                 return False
             raise
-        return True
 
 
 def _is_missing(error: DatabaseError) -> bool:

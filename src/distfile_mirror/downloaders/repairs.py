@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -15,7 +16,7 @@ from distfile_mirror.errors import MirrorError, UnavailableError
 
 SECONDS = 5.0
 AT_ONCE = 4
-LEASE = timedelta(hours=6)
+LEASE = timedelta(seconds=120)
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=12)
 
@@ -35,6 +36,7 @@ class Repairs:
         self._owner = owner
         self._of_images = of_images
         self._sources = sources
+        self._under_way: set[str] = set()
 
     async def watch(self) -> None:
         """Repair whatever comes, until cancelled."""
@@ -49,9 +51,21 @@ class Repairs:
                 return
             claim = partial(damage.claim_repairs, of_images=self._of_images, limit=AT_ONCE, lease=LEASE)
             while repairs := await self._tools.catalog.call(claim):
-                await asyncio.gather(*map(self._repair, repairs))
+                self._under_way = {repair.sha256 for repair in repairs}
+                keeping = asyncio.create_task(self._keep())
+                try:
+                    await asyncio.gather(*map(self._repair, repairs))
+                finally:
+                    keeping.cancel()
         except UnavailableError as error:
             log.warning("damaged blobs are not repaired now", reason=str(error))
+
+    async def _keep(self) -> None:
+        """Renew the leases of what is under way, until cancelled."""
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 4)
+            with suppress(UnavailableError):  # then others may begin it, too: it would come to the same
+                await self._tools.catalog.call(partial(damage.keep_repairs, frozenset(self._under_way), lease=LEASE))
 
     async def _repair(self, repair: Repair) -> None:
         problems = []
@@ -68,6 +82,7 @@ class Repairs:
                 return
             problems.append(f"{name} has other bytes now, with sha256 {sha256}")
         REPAIRS.labels("failed").inc()
+        self._under_way.discard(repair.sha256)
         message = "; then ".join(problems) or "no declaration says where these bytes come from"
         log.error("a damaged blob cannot be repaired now", sha256=repair.sha256, reason=message)
         again_in = min(FIRST_PAUSE * 2 ** min(repair.attempts, 20), LONGEST_PAUSE)

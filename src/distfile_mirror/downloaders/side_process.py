@@ -10,7 +10,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe
 from typing import Any, Protocol, TypeVar
@@ -52,18 +52,35 @@ def side_process(name: str) -> Iterator[Callers]:
     """Give what calls functions in a process of its own; ``name`` is what `ps` shows.
 
     To be entered while there is neither a second thread nor an open database, but for the thread of a lifeline.
-    Raises OSError if there can be no more processes.
+    If there can be no more processes, functions are called in this one.
     """
     with ExitStack() as stack:
-        lifeline = Lifeline()
-        stack.callback(lifeline.close)
-        lines = (_Line(), _Line())
-        pid = fork(name, lambda: _work(lines), lifeline)
-        stack.callback(os.waitpid, pid, 0)
-        for line in lines:
-            line.far.close()
-            stack.callback(line.near.close)
-        yield Callers(catalog=lines[0].call, blobs=lines[1].call)
+        try:
+            callers = _begin(name, stack)
+        except OSError as error:
+            log.warning("there is no side process; what it does is done here", reason=error.strerror)
+            callers = HERE
+        yield callers
+
+
+def _begin(name: str, stack: ExitStack) -> Callers:
+    lifeline = Lifeline()
+    stack.callback(lifeline.close)
+    lines = (_Line(), _Line())
+    for line in lines:
+        stack.callback(line.far.close)
+    pid = fork(name, lambda: _work(lines), lifeline)
+    stack.callback(_wait_for, pid)
+    for line in lines:
+        stack.callback(line.near.close)
+    for line in lines:
+        line.far.close()
+    return Callers(catalog=lines[0].call, blobs=lines[1].call)
+
+
+def _wait_for(pid: int) -> None:
+    with suppress(ChildProcessError):  # whoever started us ignores SIGCHLD, so the kernel has buried it
+        os.waitpid(pid, 0)
 
 
 class _Line:
@@ -96,12 +113,13 @@ class _Line:
 
     def answer(self) -> None:
         """In the other process: do what is called, until the end."""
-        while True:
-            try:
-                called = self.far.recv_bytes()
-            except EOFError:
-                return
-            self.far.send_bytes(_outcome(called))
+        try:
+            while True:
+                self.far.send_bytes(_outcome(self.far.recv_bytes()))
+        except EOFError:
+            pass
+        finally:
+            self.far.close()  # whatever happened, the caller must not wait for ever
 
 
 def _work(lines: Sequence[_Line]) -> None:

@@ -82,7 +82,7 @@ def test_on_postgresql_the_database_itself_adds_what_is_searched():
 
 @pytest.mark.django_db(transaction=True)
 def test_where_that_is_not_there_yet_files_are_searched_and_it_is_asked_for_again_later(monkeypatch):
-    monkeypatch.setattr(search_models, "_presence", TablePresence(FileUri))
+    monkeypatch.setattr(search_models, "_presence", TablePresence(FileUri, "0004_uris_apart"))
     declare("https://example.org/a.tgz")
     renamed = connection.vendor == "postgresql"
     if renamed:

@@ -163,3 +163,48 @@ def test_a_call_that_was_under_way_when_it_was_killed_is_made_here():
         """
     )
     assert told[-1] == "True"
+
+
+def test_a_thread_there_that_fails_does_not_leave_the_caller_waiting():
+    told = run(
+        """
+        here = pid()
+        class Hopeless(Exception):
+            def add_note(self, note):
+                raise MemoryError
+
+        def hopeless():
+            if pid() != here:
+                raise Hopeless
+            return pid()
+
+        threading.excepthook = lambda _: None
+        with side_process("tests") as callers:
+            print(callers.catalog(hopeless) == here, callers.blobs(pid) != here)
+        """
+    )
+    assert told[-1] == "True True"
+
+
+def test_without_room_for_another_process_all_is_done_here():
+    told = run(
+        """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+        with side_process("tests") as callers:
+            print(callers.catalog(pid) == callers.blobs(pid) == pid())
+        print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        """
+    )
+    assert told[-2:] == ["True", "set()"]
+
+
+def test_who_ignores_the_end_of_children_is_no_obstacle():
+    assert run(
+        """
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        with side_process("tests") as callers:
+            print(callers.catalog(pid) != pid())
+        print("ended")
+        """
+    ) == ["True", "ended"]
