@@ -9,18 +9,24 @@ from contextlib import suppress
 REQUEST = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) (/\S*) HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
 RANGE = re.compile(rb"(?im)^range: *bytes=(\d+)-")
 PIECE_BYTES = 65_536
+FORBIDDEN = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 40\r\n\r\n"
+    b"<Error><Code>AccessDenied</Code></Error>"
+)
 
 
 class Relay:
     """Relays to ``port`` of this machine, from enter to exit.
 
     ``requests``: method, path and first byte of each. ``bytes_per_second``: of each answer; 0: no limit.
+    ``forbidden``: methods that are answered 403, as if the server did not let this client.
     """
 
     def __init__(self, port):
         self._target = port
         self.requests = []
         self.bytes_per_second = 0
+        self.forbidden = set()
         self._connections = set()
         self._threads = []
 
@@ -74,7 +80,10 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(PIECE_BYTES):
                 seen(data)
-                sink.sendall(data)
+                if data.partition(b" ")[0].decode("latin-1") in self.forbidden:
+                    source.sendall(FORBIDDEN)
+                else:
+                    sink.sendall(data)
         for connection in (source, sink):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

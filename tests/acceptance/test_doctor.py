@@ -9,6 +9,9 @@ import pytest
 
 from tests.acceptance.running_components import command
 from tests.acceptance.running_mirror import RunningMirror, free_port
+from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
+from tests.requirements import skip
+from tests.upstream_server import UpstreamServer, file
 
 
 def examine(folder, *arguments, environment=()):
@@ -104,6 +107,53 @@ def test_each_thing_that_is_broken_is_told_with_what_to_do(tmp_path, data):
     (folder / "ca" / "ca.pem").write_text("no certificate")
     status, found = examine(tmp_path, *data)
     assert "not PEM" in told(found, "CA")
+
+
+def test_a_database_without_tables_is_told_once(tmp_path, data):
+    if not find_binaries():
+        skip(f"the package {PACKAGE} is not installed")
+    with PostgresqlServer() as server:
+        status, found = examine(tmp_path, *data, "--database-url", server.create_database("mirror"))
+    assert status == 1
+    assert "run `distfile-mirror migrate`" in told(found, "database")
+    assert not {"downloads", "stored bytes"} & set(found)
+
+
+def test_a_key_that_a_group_may_read_and_a_certificate_without_one(tmp_path, data):
+    (tmp_path / "data" / "ca" / "ca.key").chmod(0o440)
+    assert {level for level, _ in examine(tmp_path, *data)[1]["CA"]} == {"fine"}
+    (tmp_path / "data" / "ca" / "ca.key").unlink()
+    assert "certificate alone" in told(examine(tmp_path, *data)[1], "CA")
+
+
+def test_what_waits_in_vain_and_that_nobody_may_administer(tmp_path, data):
+    with sqlite3.connect(tmp_path / "data" / "catalog.sqlite3") as database:
+        database.execute(
+            "INSERT INTO catalog_file (uri, uri_key, host, state, message, due_at, lease_owner, attempts, "
+            "received_bytes, created_at, expected, fallback_uris, sha256, digests, headers, final_uri) VALUES "
+            "('http://up.test/a', x'00', 'up.test', 'pending', '', '2024-01-01', '', 0, 0, '2024-01-01', '{}', '[]', "
+            "'', '{}', '{}', '')"
+        )
+    status, found = examine(tmp_path, *data, environment={"DISTFILE_MIRROR_SIGN_IN": "accounts"})
+    assert "is cron-download-files at work?" in told(found, "downloads")
+    assert "users add" in told(found, "administrators")
+    assert status == 0
+
+
+def test_an_openid_provider_that_is_not_there_or_is_called_otherwise(tmp_path, data):
+    settings = {"DISTFILE_MIRROR_SIGN_IN": "oidc", "DISTFILE_MIRROR_OIDC_CLIENT_ID": "mirror"}
+    settings |= {"DISTFILE_MIRROR_OIDC_CLIENT_SECRET": "secret", "DISTFILE_MIRROR_DEFAULT_ROLE": "viewer"}
+    settings["DISTFILE_MIRROR_OIDC_ISSUER"] = "http://127.0.0.1:1"
+    assert "does not answer" in told(examine(tmp_path, *data, environment=settings)[1], "sign-in")
+    with UpstreamServer() as server:
+        settings["DISTFILE_MIRROR_OIDC_ISSUER"] = issuer = f"http://127.0.0.1:{server.port}"
+        for document, expected in (
+            ({"issuer": issuer}, f"{issuer} answers"),
+            ({"issuer": "https://elsewhere.test"}, "calls itself https://elsewhere.test"),
+            ([], "is no configuration"),
+        ):
+            server.routes["/.well-known/openid-configuration"] = file(json.dumps(document).encode())
+            assert expected in told(examine(tmp_path, *data, environment=settings)[1], "sign-in")
 
 
 def test_through_the_mirror_itself_nothing_can_be_downloaded(tmp_path, data):

@@ -156,6 +156,22 @@ def granted(tmp_path_factory):
         yield server
 
 
+def test_grants_that_are_taken_and_given_again_cost_no_restart(installation, upstream, tmp_path):
+    database = installation.database
+    database.sql("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM distfile_mirror_files", "mirror")
+    until = time.monotonic() + 20
+    while "the database refuses" not in installation.files.log.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    flags = ["--data-dir", tmp_path / "data", "--database-url", database.url("mirror")]
+    database.sql(command(tmp_path, "migrate", "--print-grants", *flags).stdout, "mirror")
+    upstream.routes["/a"] = file(b"bytes of a\n")
+    _status, declared = api(installation.admin, "/files", {"uri": "http://up.test/a", **USE})
+    installation.wait_for(f"/files/{declared['id']}")
+    assert installation.files.is_running()
+    assert "Traceback" not in installation.files.log.read_text()
+
+
 def test_a_database_that_goes_away_and_comes_back(installation, upstream):
     upstream.routes["/a"] = file(b"a\n")
     upstream.routes["/b"] = file(b"b\n")

@@ -119,6 +119,20 @@ def test_a_store_that_went_away_and_came_back(place, ceph_gateway):
         assert os.pread(blob.fd, 100, 0) == DATA
 
 
+def test_who_may_not_delete_sets_aside_all_the_same(tmp_path, ceph_gateway, relay):
+    place = S3Place(tmp_path, relay.endpoint, ceph_gateway.access_key, ceph_gateway.secret_key)
+    put(place.store)
+    place.overwrite(SHA256, b"x" * len(DATA))
+    relay.forbidden |= {"DELETE", "POST"}
+    place.store.set_aside(SHA256)
+    with pytest.raises(BlobCorruptError):
+        place.store.verify(SHA256)
+    put(place.store)
+    assert place.store.verify(SHA256) == len(DATA)
+    assert relay.asked("POST", "?delete") or relay.asked("DELETE", SHA256)  # which of them is the library's affair
+    assert relay.asked("PUT", f"damaged/{SHA256}")
+
+
 def test_a_store_that_hangs(place, ceph_gateway):
     put(place.store)
     ceph_gateway.pause()

@@ -17,7 +17,7 @@ import obstore
 
 from distfile_mirror.blobs import spool
 from distfile_mirror.blobs.object_connection import Connections
-from distfile_mirror.blobs.object_errors import object_errors
+from distfile_mirror.blobs.object_errors import UnreachableError, object_errors
 from distfile_mirror.blobs.spool import SpoolFile, storage_errors
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, OpenBlob, Pace, blob_key
 from distfile_mirror.errors import StorageError
@@ -30,6 +30,8 @@ PART_CONCURRENCY = 4
 LARGE_UPLOADS = 4
 MAX_PARTS = 9_000
 SMALL_UPLOADS = 16
+# S3 copies no larger object in one request.
+COPIED_BYTES = 5 << 30
 # No blob has this name, so the answer costs nothing, and tells bucket and credentials.
 _NOBODY = "sha256/is-anybody-there"
 
@@ -145,9 +147,21 @@ class ObjectBlobStore:
         key = blob_key(sha256)
         try:
             with object_errors(self._name, key):
-                obstore.rename(self._writing, key, f"damaged/{sha256}-{time.time_ns()}")
+                if self.size(sha256) <= COPIED_BYTES:
+                    obstore.copy(self._writing, key, f"damaged/{sha256}-{time.time_ns()}")
+            self._remove(key)
         except BlobMissingError as error:
             raise StorageError(str(error)) from error
+
+    def _remove(self, key: str) -> None:
+        try:
+            with object_errors(self._name, key):
+                obstore.delete(self._writing, key)
+        except UnreachableError:
+            raise
+        except StorageError:  # who may not delete, which is right, may still overwrite
+            with object_errors(self._name, key):
+                obstore.put(self._writing, key, b"")
 
     def check(self) -> None:
         """See BlobReader.check."""

@@ -130,7 +130,9 @@ class BlobStore(BlobReader, Protocol):
         """
 
     def set_aside(self, sha256: str) -> None:
-        """Move the bytes under ``sha256`` out of the way, for somebody to look at; it is missing then.
+        """Move the bytes under ``sha256``, which are wrong, out of the way, for somebody to look at.
+
+        What is stored under it next takes its place. Until then it is missing, or, where nobody may delete, empty.
 
         Raises:
             StorageError: also if there are none.

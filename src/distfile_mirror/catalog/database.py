@@ -13,7 +13,14 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 from django.db.migrations.executor import MigrationExecutor
 
 from distfile_mirror.catalog.database_urls import database_settings
@@ -49,12 +56,20 @@ def configure(url: str) -> None:
 
 @contextmanager
 def available() -> Iterator[None]:
-    """Turn a database that does not answer into UnavailableError, and drop the broken connection."""
+    """Turn a database that does not answer into UnavailableError, and drop the broken connection.
+
+    So is one that does not let this role do what it asks: somebody forgot the grants, or is about to give them.
+    """
     try:
         yield
     except (OperationalError, InterfaceError) as error:
         connection.close()
         raise UnavailableError(f"the database does not answer now: {_first_line(error)}") from error
+    except ProgrammingError as error:
+        if "permission denied" not in str(error):
+            raise
+        advice = "apply what `distfile-mirror migrate --print-grants` prints"
+        raise UnavailableError(f"the database refuses: {_first_line(error)}; {advice}") from error
 
 
 def reading(ask: Callable[[], T]) -> T:

@@ -55,11 +55,14 @@ PREFIX = "distfile_mirror"
 
 
 def grants(prefix: str = PREFIX) -> Iterator[str]:
-    """Yield SQL statements that make the roles and give them their privileges; running them again does no harm.
+    """Yield SQL statements that make the roles and give them their privileges, all at once or not at all.
+
+    Running them again does no harm, not even to components that are at work.
 
     The roles are PREFIX_proxy, PREFIX_admin, PREFIX_files and PREFIX_containers. They may not sign in:
     make users that may, and grant them the roles. Django must be set up with all tables.
     """
+    yield "BEGIN;"
     catalog, others = _tables()
     # Nothing of the catalog is ever deleted.
     admin = {**dict.fromkeys(catalog.values(), READ_WRITE), **dict.fromkeys(others, EVERYTHING)}
@@ -72,6 +75,7 @@ def grants(prefix: str = PREFIX) -> Iterator[str]:
     for name, privileges in ROLES.items():
         given = {catalog[model]: privilege for model, privilege in privileges.items()}
         yield from _role(f"{prefix}_{name}", {**given, "django_migrations": READ})
+    yield "COMMIT;"
 
 
 def _tables() -> tuple[dict[str, str], list[str]]:

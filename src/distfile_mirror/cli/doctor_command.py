@@ -8,12 +8,15 @@ import typer
 
 from distfile_mirror.cli.server_commands import (
     AdminListen,
+    AllowNetwork,
     BlobsUrl,
     CaDir,
     ConfigFile,
+    ConnectTo,
     DatabaseUrl,
     DataDir,
     ProxyListen,
+    UpstreamCa,
     configured,
 )
 
@@ -33,6 +36,9 @@ def doctor(
     ca_dir: CaDir = None,
     proxy_listen: ProxyListen = None,
     admin_listen: AdminListen = None,
+    allow_network: AllowNetwork = None,
+    connect_to: ConnectTo = None,
+    upstream_ca: UpstreamCa = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Look at every part of the configuration and say what to do; exit status 1 if any is broken."""
@@ -46,6 +52,9 @@ def doctor(
         ca_dir=ca_dir,
         proxy_listen=proxy_listen,
         admin_listen=admin_listen,
+        allow_network=allow_network,
+        connect_to=connect_to,
+        upstream_ca=upstream_ca,
     )
     findings = []
     for finding in processes.examine(config):

@@ -1,4 +1,7 @@
-"""Has damaged blobs again, from where they came: only the very same bytes are a repair."""
+"""Has damaged blobs again, from where they came: only the very same bytes are a repair.
+
+What is stored is looked at first. Were wrong bytes left in their place, the right ones would seem to be there already.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,17 +11,21 @@ from functools import partial
 
 import structlog
 
+from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError, BlobStore
 from distfile_mirror.catalog import care, damage
 from distfile_mirror.catalog.damage import Repair
 from distfile_mirror.downloaders.metrics import REPAIRS
 from distfile_mirror.downloaders.running import Tools
-from distfile_mirror.errors import MirrorError, UnavailableError
+from distfile_mirror.errors import MirrorError, StorageError, UnavailableError
 
 SECONDS = 5.0
 AT_ONCE = 4
 LEASE = timedelta(seconds=120)
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=12)
+
+# The source of what was in its place already.
+STORED = "the blob store"
 
 # Has the blob of a repair again, from one source of it: returns the source's name and the sha256 of what came.
 Source = Callable[[], Awaitable[tuple[str, str]]]
@@ -68,19 +75,14 @@ class Repairs:
                 await self._tools.catalog.call(partial(damage.keep_repairs, frozenset(self._under_way), lease=LEASE))
 
     async def _repair(self, repair: Repair) -> None:
-        problems = []
-        for source in self._sources(repair):
-            try:
-                name, sha256 = await source()
-            except MirrorError as error:
-                problems.append(str(error))
-                continue
-            if sha256 == repair.sha256:
-                REPAIRS.labels("repaired").inc()
-                log.info("repaired a damaged blob", sha256=sha256, source=name)
-                await self._tools.catalog.call(partial(damage.record_repair, sha256, actor=self._owner, source=name))
-                return
-            problems.append(f"{name} has other bytes now, with sha256 {sha256}")
+        problems: list[str] = []
+        name = await self._has_again(repair, problems)
+        if name is not None:
+            REPAIRS.labels("repaired").inc()
+            log.info("repaired a damaged blob", sha256=repair.sha256, source=name)
+            done = partial(damage.record_repair, repair.sha256, actor=self._owner, source=name)
+            await self._tools.catalog.call(done)
+            return
         REPAIRS.labels("failed").inc()
         self._under_way.discard(repair.sha256)
         message = "; then ".join(problems) or "no declaration says where these bytes come from"
@@ -88,3 +90,43 @@ class Repairs:
         again_in = min(FIRST_PAUSE * 2 ** min(repair.attempts, 20), LONGEST_PAUSE)
         failed = partial(damage.record_failed_repair, repair.sha256, f"Not repaired: {message}", again_in=again_in)
         await self._tools.catalog.call(failed)
+
+    async def _has_again(self, repair: Repair, problems: list[str]) -> str | None:
+        """Return where the right bytes came from, or None, and why not in ``problems``."""
+        loop = asyncio.get_running_loop()
+        try:
+            if await loop.run_in_executor(self._tools.pool, clear_place, self._tools.store, repair.sha256):
+                return STORED
+        except StorageError as error:
+            problems.append(str(error))
+            return None
+        for source in self._sources(repair):
+            try:
+                name, sha256 = await source()
+            except MirrorError as error:
+                problems.append(str(error))
+                continue
+            if sha256 == repair.sha256:
+                return name
+            problems.append(f"{name} has other bytes now, with sha256 {sha256}")
+        return None
+
+
+def clear_place(store: BlobStore, sha256: str) -> bool:
+    """Return True if the right bytes are stored after all, as from a backup; wrong ones are set aside.
+
+    Raises:
+        StorageError: if that cannot be done now.
+    """
+    try:
+        store.verify(sha256)
+    except BlobMissingError:
+        return False
+    except BlobCorruptError:
+        pass
+    except StorageError:
+        store.check()  # so it is about this blob alone, such as sectors that cannot be read
+    else:
+        return True
+    store.set_aside(sha256)
+    return False

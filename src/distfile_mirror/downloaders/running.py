@@ -26,6 +26,7 @@ from distfile_mirror.upstream.http import Upstream
 from distfile_mirror.upstream.settings import UpstreamSettings
 
 HOUSEKEEPING_SECONDS = 600
+CHORE_PAUSE_SECONDS = 60
 
 C = TypeVar("C", bound=Claimed)
 F = TypeVar("F", bound=RowOutcome)
@@ -105,8 +106,9 @@ async def run_downloader(
         tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool, callers.blobs), upstream.max_bytes)
         await catalog.patiently(partial(release_dead_owners, owners, queue.release_owner), stop)
         work = make_work(tools, owner.name)
-        for chore in (_keep_house(store), *(each.watch() for each in work.chores if watch)):
-            stack.push_async_callback(_cancel, asyncio.create_task(chore))
+        chores: list[Callable[[], Awaitable[None]]] = [partial(_keep_house, store)]
+        for chore in (*chores, *(each.watch for each in work.chores if watch)):
+            stack.push_async_callback(_cancel, asyncio.create_task(_go_on_with(chore)))
         loop = DownloadLoop(
             owner=owner.name, kind=kind, queue=queue, catalog=catalog, fetch=work.fetch, settings=settings, stop=stop
         )
@@ -115,6 +117,16 @@ async def run_downloader(
             for each in work.chores:
                 await each.once()
         return summary
+
+
+async def _go_on_with(chore: Callable[[], Awaitable[None]]) -> None:
+    """Do ``chore`` until cancelled: should it fail by a fault of ours, it begins anew after a while."""
+    while True:
+        try:
+            await chore()
+        except Exception:
+            log.exception("a chore has failed; it begins anew", pause=CHORE_PAUSE_SECONDS)
+        await asyncio.sleep(CHORE_PAUSE_SECONDS)
 
 
 async def _keep_house(store: BlobStore) -> None:

@@ -1,8 +1,8 @@
 """Goes through all blobs of the catalog in rounds: each is read and compared with its name.
 
 Where a round stands is in the catalog, so whoever goes on, after a kill or on another machine, begins
-where the last one was. What is damaged is marked first, so that nobody is served it, and then set aside, so that
-its repair finds the place free.
+where the last one was. What is damaged is marked, so that nobody is served it; nothing stored is touched, which is left
+to who repairs it.
 """
 
 import threading
@@ -40,9 +40,6 @@ class VerifiableStore(Protocol):
 
     def verify(self, sha256: str, pace: Pace | None = None) -> int:
         """Read a blob, compare, and return its size in bytes."""
-
-    def set_aside(self, sha256: str) -> None:
-        """Move a blob's bytes out of the way."""
 
     def check(self) -> None:
         """Return if the store answers. Raises StorageError."""
@@ -153,11 +150,6 @@ class Verifier:
         VERIFIED.labels(problem.value).inc()
         log.error("a blob is damaged", sha256=blob.sha256, problem=problem.value, reason=message)
         self._patiently(partial(damage.record_damage, blob.sha256, problem, message, actor=self._owner))
-        if problem is Problem.CORRUPT:
-            try:
-                self._store.set_aside(blob.sha256)
-            except StorageError as error:
-                log.error("damaged bytes could not be set aside", sha256=blob.sha256, reason=str(error))  # noqa: TRY400
 
     def _is_away(self) -> bool:
         try:

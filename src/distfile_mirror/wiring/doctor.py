@@ -7,28 +7,28 @@ import http.client
 import os
 import resource
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
+from pathlib import Path
 
-from django.utils import timezone
+from django.db import DatabaseError
 
 from distfile_mirror.authority import root
-from distfile_mirror.catalog import care, care_listing, damage, database, rounds
-from distfile_mirror.catalog.database_urls import is_sqlite
-from distfile_mirror.catalog.listing import count_by_state
-from distfile_mirror.catalog.models import File, Image
+from distfile_mirror.catalog import care, database
 from distfile_mirror.config import Config
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.addresses import ListenAddress
-from distfile_mirror.model.states import State
 from distfile_mirror.upstream.connections import tls_context
 from distfile_mirror.upstream.routes import environment_proxies
 from distfile_mirror.wiring.authority import open_authority
+from distfile_mirror.wiring.doctor_of_sign_in import sign_in
+from distfile_mirror.wiring.doctor_of_tables import ASK_TABLES, administrators, downloads, stored_bytes
+from distfile_mirror.wiring.findings import Found, Level
 from distfile_mirror.wiring.machine import refuse_own_proxy
 from distfile_mirror.wiring.sockets import can_listen
 from distfile_mirror.wiring.storage import open_blob_store
@@ -40,14 +40,6 @@ CA_ENDS_SOON = timedelta(days=90)
 ANSWER_SECONDS = 5.0
 
 
-class Level(StrEnum):
-    """How a part is."""
-
-    FINE = "fine"
-    WARNING = "warning"
-    BROKEN = "broken"
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was found of a part, for people."""
@@ -55,9 +47,6 @@ class Finding:
     part: str
     level: Level
     text: str
-
-
-Found = Iterator[tuple[Level, str]]
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -70,17 +59,28 @@ def examine(config: Config) -> Iterator[Finding]:
         ("blob store", _blob_store),
         ("proxy", partial(_port, "proxy_listen")),
         ("admin", partial(_port, "admin_listen")),
-        ("sign-in", _sign_in),
+        ("metrics", _metrics),
+        ("sign-in", sign_in),
         ("upstreams", _upstreams),
-        ("downloads", _downloads),
-        ("stored bytes", _stored_bytes),
+        ("administrators", administrators),
+        ("downloads", downloads),
+        ("stored bytes", stored_bytes),
     ]
+    has_tables = True
     for name, look in parts:
-        try:
-            for level, text in look(config):
-                yield Finding(name, level, text)
-        except MirrorError as error:
-            yield Finding(name, Level.BROKEN, str(error))
+        if not has_tables and look in ASK_TABLES:
+            continue
+        for finding in _findings(name, look, config):
+            yield finding
+            has_tables = has_tables and (name, finding.level) != ("database", Level.BROKEN)
+
+
+def _findings(name: str, look: Callable[[Config], Found], config: Config) -> Iterator[Finding]:
+    try:
+        for level, text in look(config):
+            yield Finding(name, level, text)
+    except (MirrorError, DatabaseError) as error:
+        yield Finding(name, Level.BROKEN, str(error).strip().partition("\n")[0])
 
 
 def _machine(_config: Config) -> Found:
@@ -102,16 +102,23 @@ def _data_folder(config: Config) -> Found:
     except OSError as error:
         yield Level.BROKEN, f"{folder} cannot be written by user {os.getuid()}: {error.strerror}"
         return
+    yield Level.FINE, f"{folder} can be written"
+    yield _space_of(folder)
+
+
+def _space_of(folder: Path) -> tuple[Level, str]:
     usage = shutil.disk_usage(folder)
-    text = f"{folder} can be written, {usage.free >> 30} GiB of {usage.total >> 30} GiB are free"
+    text = f"{usage.free >> 30} GiB of {usage.total >> 30} GiB are free in {folder}"
     if usage.free < LITTLE_SPACE * usage.total:
-        yield Level.WARNING, f"{text}: downloads stop when it is full; enlarge it"
-    else:
-        yield Level.FINE, text
+        return Level.WARNING, f"{text}: downloads stop when it is full; enlarge it"
+    return Level.FINE, text
 
 
 def _authority(config: Config) -> Found:
     folder = config.effective_ca_dir
+    if (folder / root.CERTIFICATE_FILE).exists() and not (folder / root.KEY_FILE).exists():
+        yield Level.WARNING, f"{folder} has the certificate alone: enough to offer it, as the admin does; a proxy signs"
+        return
     if not root.has_authority(folder):
         yield Level.WARNING, f"there is none in {folder} yet; `serve` makes one, or run `distfile-mirror ca init`"
         return
@@ -123,8 +130,7 @@ def _authority(config: Config) -> Found:
         yield Level.WARNING, f"{told}: {left.days} days are left, run `distfile-mirror ca rotate` now"
     else:
         yield Level.FINE, told
-    mode = (folder / root.KEY_FILE).stat().st_mode & 0o077
-    if mode:
+    if (folder / root.KEY_FILE).stat().st_mode & stat.S_IRWXO:
         yield Level.BROKEN, f"others can read {folder / root.KEY_FILE}: run `chmod 600 {folder / root.KEY_FILE}`"
 
 
@@ -152,6 +158,8 @@ def _blob_store(config: Config) -> Found:
     finally:
         writer.discard()
     yield Level.FINE, f"{config.blobs_location} answers"
+    if config.blobs_location.folder is not None:
+        yield _space_of(config.blobs_location.folder)
 
 
 def _port(setting: str, config: Config) -> Found:
@@ -168,6 +176,11 @@ def _port(setting: str, config: Config) -> Found:
         yield Level.BROKEN, f"a mirror answers at {address} and is not healthy: see http://{address.for_clients}/health"
 
 
+def _metrics(config: Config) -> Found:
+    if config.metrics_listen is not None:
+        yield from _port("metrics_listen", config)
+
+
 def _health(address: ListenAddress) -> int | None:
     connection = http.client.HTTPConnection(address.for_clients.host, address.port, timeout=ANSWER_SECONDS)
     with suppress(OSError, http.client.HTTPException):
@@ -179,47 +192,9 @@ def _health(address: ListenAddress) -> int | None:
     return None
 
 
-def _sign_in(config: Config) -> Found:
-    if config.sign_in == ("none",):
-        yield Level.FINE, "none: everybody on this machine may do everything"
-        return
-    yield Level.FINE, f"people sign in by {', '.join(config.sign_in)}"
-    if not config.effective_admin_url.startswith("https://") and not config.admin_listen.is_loopback:
-        yield (
-            Level.WARNING,
-            "passwords travel in the clear: put TLS in front, and set admin_url to its https:// address",
-        )
-    if config.secret_key is None and not is_sqlite(config.effective_database_url):
-        yield Level.WARNING, "each copy of the admin has its own key of cookies: set secret_key if there are several"
-
-
 def _upstreams(config: Config) -> Found:
     refuse_own_proxy(config)
     tls_context(upstream_settings(config))
     registry_settings(config)
     proxies = {scheme: url for scheme, url in environment_proxies().items() if scheme != "no"}
     yield Level.FINE, f"asked through {' and '.join(sorted(set(proxies.values())))}" if proxies else "asked directly"
-
-
-def _downloads(_config: Config) -> Found:
-    failed = count_by_state(File)[State.FAILED] + count_by_state(Image)[State.FAILED]
-    if failed:
-        yield Level.WARNING, f"{failed} failed, and wait for a person: `distfile-mirror list --state failed`"
-    else:
-        yield Level.FINE, "none failed"
-
-
-def _stored_bytes(config: Config) -> Found:
-    if not care.is_ready():
-        return
-    damaged = sum(damage.count_damaged().values())
-    if damaged:
-        newest = care_listing.worries().damaged[0]
-        yield Level.BROKEN, f"{damaged} blobs are damaged and not served; the latest: {newest.sha256}, {newest.message}"
-    row = rounds.get_round(rounds.BLOBS)
-    if row is None or row.finished_at is None:
-        yield Level.WARNING, "they were never read again as a whole: let `distfile-mirror verify` run"
-    elif timezone.now() - row.finished_at > 2 * timedelta(seconds=config.verify_period):
-        yield Level.WARNING, f"they were last read again {row.finished_at:%Y-%m-%d}: let `distfile-mirror verify` run"
-    else:
-        yield Level.FINE, f"all were read again and compared by {row.finished_at:%Y-%m-%d}"
