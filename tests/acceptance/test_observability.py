@@ -6,8 +6,11 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
-from tests.acceptance.running_components import get
+import pytest
+
+from tests.acceptance.running_components import api, get
 from tests.acceptance.running_mirror import DIRECT, RunningMirror, free_port
 from tests.upstream_server import UpstreamServer, file
 
@@ -44,8 +47,10 @@ def test_an_answer_leads_to_the_log(mirror, upstream):
     (line,) = log_lines(mirror, request_id=headers["X-Request-Id"])
     assert (line["event"], line["uri"]) == ("miss", "http://up.test/missing")
 
-    (line,) = log_lines(mirror, event="answered", method="POST", path="/api/v1/files")
-    assert (line["status"], len(line["request_id"])) == (201, 16)
+    (declared,) = log_lines(mirror, event="answered", method="POST", path="/api/v1/files")
+    assert (declared["status"], len(declared["request_id"])) == (201, 16)
+    (line,) = log_lines(mirror, event="fetched", uri="https://up.test/a")
+    assert (line["row_id"], line["request_id"]) == (1, declared["request_id"])
     request = urllib.request.Request(f"{mirror.admin}/api/v1/files/1/retry", b"", {"X-Request-Id": "build-4711.retry"})
     try:
         DIRECT.open(request, timeout=10)
@@ -58,8 +63,28 @@ def test_an_answer_leads_to_the_log(mirror, upstream):
     request = urllib.request.Request(f"{mirror.admin}/api/v1/files", headers={"X-Request-Id": "two words"})
     assert DIRECT.open(request, timeout=10).headers["X-Request-Id"] != "two words"
 
-    (line,) = log_lines(mirror, event="fetched", uri="https://up.test/a")
-    assert (line["row_id"], len(line["request_id"])) == (1, 16)
+
+def test_a_request_that_is_named_is_called_so_by_every_component(mirror, upstream):
+    builds = urllib.request.build_opener(urllib.request.ProxyHandler({"http": mirror.proxy}))
+    asked = urllib.request.Request("http://up.test/absent", headers={"X-Request-Id": "nightly-build.17"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        builds.open(asked, timeout=10)
+    with caught.value as answer:
+        assert (answer.code, answer.headers["X-Request-Id"]) == (404, "nightly-build.17")
+    (line,) = log_lines(mirror, event="miss", uri="http://up.test/absent")
+    assert line["request_id"] == "nightly-build.17"
+
+    use = {"project": "tests", "reason": "to see it fail"}
+    admin = SimpleNamespace(url=mirror.admin)
+    declared = {"X-Request-Id": "declared.by.ci"}
+    _status, document = api(admin, "/files", {"uri": "https://up.test/absent", **use}, headers=declared)
+    log_lines(mirror, event="failed", uri="https://up.test/absent", request_id="declared.by.ci")
+    upstream.routes["/absent"] = file(b"there after all")
+    while mirror.api(f"/files/{document['id']}")["state"] != "failed":
+        time.sleep(0.05)
+    api(admin, f"/files/{document['id']}/retry", {}, headers={"X-Request-Id": "tried.again"})
+    (line,) = log_lines(mirror, event="fetched", uri="https://up.test/absent")
+    assert line["request_id"] == "tried.again"
 
 
 def test_the_admin_tells_what_components_without_a_port_count(tmp_path):

@@ -259,9 +259,10 @@ class TestPages:
 
     def test_monitor_it(self, terminal):
         terminal.run("distfile-mirror serve")
-        told, token = [terminal.run(block) for block in blocks("docs/howto/monitor-it.md")]
+        told, token, declared = [terminal.run(block) for block in blocks("docs/howto/monitor-it.md")]
         assert told.endswith("distfile_mirror_database_up 1.0\n")
         assert re.fullmatch("DISTFILE_MIRROR_METRICS_TOKEN=[0-9a-f]{64}\n", token)
+        assert json.loads(declared)["uri"] == "https://example.org/foo-1.2.tar.gz"
 
     def test_set_up_bazel(self, terminal, upstream):
         if shutil.which("bazel") is None:

@@ -29,7 +29,7 @@ from distfile_mirror.errors import MirrorError, UnavailableError
 CATALOG_APP = "distfile_mirror.catalog"
 
 # Migrations that only add tables, which are asked for where they are used (catalog.table_presence).
-OPTIONAL = frozenset({("catalog", "0003_care"), ("catalog", "0004_uris_apart")})
+OPTIONAL = frozenset({("catalog", name) for name in ("0003_care", "0004_uris_apart", "0005_last_requests")})
 
 # Any number that nobody else takes as an advisory lock of the database.
 MIGRATION_LOCK = 0x6D6972726F72

@@ -19,7 +19,7 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 
 # Of the catalog. Whatever else there is (people, sessions, tokens) is the admin's alone.
 _SIGHTINGS = {"hit": READ_WRITE, "miss": READ_WRITE, "misssource": READ_WRITE, "traffic": READ_WRITE}
-_OUTCOMES = {"auditevent": ADD, "growth": READ_WRITE, "miss": "SELECT, UPDATE"}
+_OUTCOMES = {"auditevent": ADD, "growth": READ_WRITE, "lastrequest": READ, "miss": "SELECT, UPDATE"}
 # `verify` is a downloader of files to the database; both downloaders repair.
 _CARE = {"damagedblob": READ_WRITE, "round": READ_WRITE, "revision": READ_WRITE}
 _PROXY_READS = (

@@ -16,7 +16,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageClaim:
-    """An image that this worker is to fetch. ``platforms`` as PlatformChoice.texts writes them."""
+    """An image that this worker is to fetch. ``platforms`` as PlatformChoice.texts writes them.
+
+    ``request_id``: of the request that asked for it last.
+    """
 
     row_id: int
     registry: str
@@ -25,6 +28,7 @@ class ImageClaim:
     platforms: Sequence[str]
     with_referrers: bool
     attempts: int
+    request_id: str = ""
 
     @property
     def uri(self) -> str:

@@ -17,6 +17,7 @@ from distfile_mirror.catalog.growth import add_growth
 from distfile_mirror.catalog.image_facts import FetchedBlob, FetchedImage, FetchedManifest, FoundBlob, ImageClaim
 from distfile_mirror.catalog.leases import Applied, Changes, Event, Failed, Progress, Released, Row
 from distfile_mirror.catalog.models import Image, ImageManifest, Manifest, ManifestBlob, Repository, StoredBlob
+from distfile_mirror.catalog.request_models import last_requests
 from distfile_mirror.catalog.seen import ArtifactKind
 from distfile_mirror.catalog.sightings import settle
 from distfile_mirror.model.states import State, check_moves
@@ -45,7 +46,11 @@ def claim(
             rows, owner, limit=limit, lease=lease, columns=columns, take_over=take_over, wants_more=False
         )
         names = _repository_names(repository_id for _row_id, repository_id, *_facts in claimed)
-    return [ImageClaim(row_id, *names[repository_id], *facts) for row_id, repository_id, *facts in claimed]
+        requests = last_requests(ArtifactKind.IMAGE.value, [facts[0] for facts in claimed])
+    return [
+        ImageClaim(*(row_id, *names[repository_id], *facts, requests.get(row_id, "")))
+        for row_id, repository_id, *facts in claimed
+    ]
 
 
 def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> set[int]:

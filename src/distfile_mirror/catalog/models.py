@@ -241,6 +241,10 @@ class Use(models.Model):
         return f"{self.project}: {self.reason}"
 
 
+# Subjects of events that are in the downloaders' queue.
+ARTIFACTS = frozenset({"file", "image"})
+
+
 class AuditEvent(models.Model):
     """One change: who, when, what, from what to what. Rows are only ever added."""
 
@@ -267,6 +271,8 @@ class AuditEvent(models.Model):
         if self.pk is not None:
             _refuse_change()
         super().save(*args, **kwargs)
+        if self.subject_kind in ARTIFACTS:
+            _request_models.note_request(self.subject_kind, self.subject_id)
 
     def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refuse."""
@@ -391,4 +397,5 @@ def _refuse_change() -> NoReturn:
 
 
 from distfile_mirror.catalog import care_models as _care_models  # noqa: E402, F401 - Django finds tables here
+from distfile_mirror.catalog import request_models as _request_models  # noqa: E402
 from distfile_mirror.catalog import search_models as _search_models  # noqa: E402, F401

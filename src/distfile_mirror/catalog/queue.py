@@ -16,6 +16,7 @@ from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.growth import add_growth
 from distfile_mirror.catalog.leases import Applied, Changes, Event, Failed, Progress, Released, Row
 from distfile_mirror.catalog.models import File
+from distfile_mirror.catalog.request_models import last_requests
 from distfile_mirror.catalog.seen import ArtifactKind
 from distfile_mirror.catalog.sightings import settle
 from distfile_mirror.model.checksums import in_order
@@ -37,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A file that this worker is to fetch. ``expected``: algorithm -> hex."""
+    """A file that this worker is to fetch. ``expected``: algorithm -> hex; ``request_id``: who asked for it last."""
 
     row_id: int
     uri: str
@@ -45,6 +46,7 @@ class Claim:
     expected: Mapping[str, str]
     fallback_uris: Sequence[str]
     attempts: int
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def claim(
     with available(), transaction.atomic():
         rows = File.objects.exclude(host__in=excluded_hosts)
         claimed = leases.claim_rows(rows, owner, limit=limit, lease=lease, columns=columns, take_over=take_over)
-    return [Claim(*facts) for facts in claimed]
+        requests = last_requests(ArtifactKind.FILE.value, [facts[0] for facts in claimed])
+    return [Claim(*(*facts, requests.get(facts[0], ""))) for facts in claimed]
 
 
 def report(owner: str, progress: Mapping[int, Progress], *, lease: timedelta) -> set[int]:

@@ -2,7 +2,7 @@
 
 import time
 
-from django.db import DatabaseError, connection, models
+from django.db import DatabaseError, connection, models, transaction
 
 from distfile_mirror.catalog.database import available
 
@@ -31,7 +31,7 @@ class TablePresence:
 
     def _look(self) -> bool:
         try:
-            with connection.cursor() as cursor:
+            with transaction.atomic(), connection.cursor() as cursor:  # of its own: a failure spoils it
                 cursor.execute(f"SELECT 1 FROM {self._table} LIMIT 1")  # noqa: S608 - own name
                 has_run = "SELECT 1 FROM django_migrations WHERE app = 'catalog' AND name = %s"
                 cursor.execute(has_run, [self._migration])

@@ -15,6 +15,8 @@ import httpx
 from distfile_mirror.errors import MirrorError, NotFoundError
 from distfile_mirror.model.digests import HEX_DIGITS
 from distfile_mirror.model.references import parse_reference
+from distfile_mirror.model.request_ids import HEADER as REQUEST_ID
+from distfile_mirror.model.request_ids import new_request_id
 
 API = "/api/v1"
 TIMEOUT_SECONDS = 60.0
@@ -95,6 +97,8 @@ class MirrorClient:
 
     def __init__(self, server: str, token: str = "", kind: Kind = FILES) -> None:
         headers = {"Accept": "application/json", "Authorization": f"Bearer {token}"} if token else {}
+        # One for all that this command asks: what is logged of it anywhere has it.
+        headers[REQUEST_ID] = self._request_id = new_request_id()
         self.kind = kind
         self._server = server
         self._path = f"/{kind.path}"
@@ -200,6 +204,8 @@ class MirrorClient:
         problem = _problem(response, self._server)
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise UnreachableError(str(problem["detail"]))
+        if response.status_code == httpx.codes.INTERNAL_SERVER_ERROR:
+            problem["detail"] = f"{problem.get('detail')} (in the server's log: {self._request_id})"
         raise RefusedError(problem)
 
 

@@ -27,6 +27,10 @@ class Claimed(Protocol):
     def attempts(self) -> int:
         """Failed attempts so far."""
 
+    @property
+    def request_id(self) -> str:
+        """The request that asked for it last, if it is known."""
+
 
 C = TypeVar("C", bound=Claimed)
 

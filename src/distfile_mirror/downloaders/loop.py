@@ -191,7 +191,8 @@ class DownloadLoop(Generic[C, F]):
     async def _run_one(self, claim: C) -> None:
         outcome: F | Failed | Released
         # Of this task's own context, and so of whatever it does.
-        structlog.contextvars.bind_contextvars(request_id=new_request_id(), row_id=claim.row_id)
+        request_id = claim.request_id or new_request_id()
+        structlog.contextvars.bind_contextvars(request_id=request_id, row_id=claim.row_id)
         begun = self._now()
         try:
             with self._active.track_inprogress():

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from distfile_mirror.errors import MirrorError
-from distfile_mirror.model.request_ids import new_request_id
+from distfile_mirror.model.request_ids import request_id_of
 from distfile_mirror.model.uris import Authority
 from distfile_mirror.proxy import pages
 from distfile_mirror.proxy.answers import ESTABLISHED, file_head, own_answer, page_answer, registry_base_answer
@@ -24,7 +24,7 @@ from distfile_mirror.proxy.files import ServedFile
 from distfile_mirror.proxy.labels import label_of
 from distfile_mirror.proxy.lookups import Found
 from distfile_mirror.proxy.misses import miss_page
-from distfile_mirror.proxy.request import BadRequestError, Request, RequestParser, connect_head_length
+from distfile_mirror.proxy.request import REQUEST_ID, BadRequestError, Request, RequestParser, connect_head_length
 from distfile_mirror.proxy.responses import plan_response
 from distfile_mirror.proxy.routes import Channel
 from distfile_mirror.proxy.sending import NO_REQUEST, Sending
@@ -280,7 +280,7 @@ class Connection(Sending):
         self.deadline = float("inf")  # the look-up has limits of its own
         self._note_waiting()
         self._worker.counters[Count.LOOKUPS] += 1
-        request_id = new_request_id()
+        request_id = request_id_of(request.headers.get(REQUEST_ID, b"").decode("latin-1"))
         self._worker.lookups.find(
             asked.uri,
             asked.registry,

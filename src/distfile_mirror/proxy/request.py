@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import httptools
 
 from distfile_mirror.errors import MirrorError
+from distfile_mirror.model.request_ids import HEADER
 
 # What the answer may depend on; the rest is not kept.
+REQUEST_ID = HEADER.lower().encode()
 KEPT_HEADERS = frozenset(
     {
         b"host",
@@ -25,6 +27,7 @@ KEPT_HEADERS = frozenset(
         b"if-none-match",
         b"if-modified-since",
         b"if-unmodified-since",
+        REQUEST_ID,
     }
 )
 # Fields that are lists: several lines of one name mean one list (RFC 9110, 5.3).

@@ -9,6 +9,7 @@ class Row:
     host: str
     uri: str = ""
     attempts: int = 0
+    request_id: str = ""
 
 
 def rows(host, count, start=0):

@@ -22,6 +22,7 @@ class Row:
     row_id: int
     host: str = "up.test"
     attempts: int = 0
+    request_id: str = ""
 
     @property
     def uri(self):
