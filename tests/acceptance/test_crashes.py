@@ -11,11 +11,11 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.running_mirror import RunningMirror, children_of
 from tests.upstream_server import HTTP_DATE, UpstreamServer
 
-FILES = 200
-KILLS = 50
 SEED = 20240101
 
 
@@ -45,9 +45,10 @@ def slowly(number):
 class Reader(threading.Thread):
     """Asks for random files all the time, and notes whatever is not right."""
 
-    def __init__(self, mirror):
+    def __init__(self, mirror, files):
         super().__init__(daemon=True)
         self.mirror = mirror
+        self.files = files
         self.wrong = []
         self.right = 0
         self.ended = threading.Event()
@@ -56,7 +57,7 @@ class Reader(threading.Thread):
         chance = random.Random(SEED)
         while not self.ended.is_set():
             with suppress(OSError, http.client.HTTPException):
-                self.ask(chance.randrange(FILES))
+                self.ask(chance.randrange(self.files))
             time.sleep(0.005)
 
     def ask(self, number):
@@ -81,9 +82,13 @@ def downloader_of(mirror):
     return None
 
 
-def unfinished(mirror):
+def count(mirror, condition):
     with closing(sqlite3.connect(mirror.data / "catalog.sqlite3")) as catalog:
-        return catalog.execute("SELECT COUNT(*) FROM catalog_file WHERE state <> 'present'").fetchone()[0]
+        return catalog.execute(f"SELECT COUNT(*) FROM catalog_file WHERE {condition}").fetchone()[0]
+
+
+def unfinished(mirror):
+    return count(mirror, "state <> 'present'")
 
 
 def strike(mirror, chance):
@@ -98,44 +103,47 @@ def strike(mirror, chance):
     mirror.start(wait=False)
 
 
-def test_killed_fifty_times_during_a_run_of_two_hundred_files(tmp_path):
+@pytest.mark.parametrize(
+    ("files", "kills"),
+    [(200, 50), pytest.param(1000, 200, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])],
+)
+def test_killed_again_and_again_it_brings_every_file(tmp_path, files, kills):
     chance = random.Random(SEED)
-    routes = {f"/{number}": slowly(number) for number in range(FILES)}
+    routes = {f"/{number}": slowly(number) for number in range(files)}
     with (
         UpstreamServer(routes=routes) as upstream,
         RunningMirror(tmp_path, upstream={"up.test": upstream.port}) as mirror,
     ):
         lines = (
-            f"http://up.test/{number} sha256:{hashlib.sha256(body_of(number)).hexdigest()}" for number in range(FILES)
+            f"http://up.test/{number} sha256:{hashlib.sha256(body_of(number)).hexdigest()}" for number in range(files)
         )
         mirror.add("-", wait=False, input="\n".join(lines))
-        reader = Reader(mirror)
+        reader = Reader(mirror, files)
         reader.start()
         struck_at_work = 0
-        for _ in range(KILLS):
+        for _ in range(kills):
             time.sleep(chance.uniform(0.1, 1.5))
             struck_at_work += unfinished(mirror) > 0
             strike(mirror, chance)
         mirror.wait_until_up()
-        wait_until_all_present(mirror)
+        wait_until_all_present(mirror, files)
         reader.ended.set()
         reader.join()
-        for number in range(FILES):
+        for number in range(files):
             reader.ask(number)
-        assert struck_at_work > KILLS // 2, "most kills came after the work was done"
+        assert struck_at_work > kills // 2, "most kills came after the work was done"
         assert reader.wrong == []
-        assert reader.right >= FILES
+        assert reader.right >= files
         assert list((mirror.data / "blobs" / "incoming").iterdir()) == []
         for path in (mirror.data / "blobs" / "sha256").glob("*/*"):
             assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
-def wait_until_all_present(mirror):
+def wait_until_all_present(mirror, files):
     until = time.monotonic() + 120
     while time.monotonic() < until:
-        counts = {state: len(mirror.api(f"/files?state={state}&limit=200")["files"]) for state in ("present", "failed")}
-        assert counts["failed"] == 0
-        if counts["present"] == FILES:
+        assert count(mirror, "state = 'failed'") == 0
+        if count(mirror, "state = 'present'") == files:
             return
         time.sleep(0.5)
-    raise AssertionError(f"only {counts} after two minutes: {mirror.log.read_text()[-3000:]}")
+    raise AssertionError(f"{unfinished(mirror)} are missing after two minutes: {mirror.log.read_text()[-3000:]}")
