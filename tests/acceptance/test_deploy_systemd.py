@@ -137,6 +137,8 @@ connect_to = ["up.test::127.0.0.1:{upstream.port}"]
         for service in STAYING:
             check_confined(machine, service)
         check_only_the_proxy_has_the_key(machine)
+        check_the_ca_is_rotated(machine, ports, tmp_path)
+        (tmp_path / "ca.pem").write_text(machine.read("/etc/distfile-mirror/ca/ca.pem"))
         check_reloading(machine, reload)
         wait_until_healthy(machine, ports)
         assert get(ports, tmp_path / "ca.pem") == b"foo\n"
@@ -156,9 +158,9 @@ def declare(ports, machine):
     assert done.returncode == 0, done.stdout + done.stderr + machine.read(LOG)
 
 
-def get(ports, ca_file):
+def get(ports, ca_file, *, check=True):
     command = ["curl", "-sS", "--proxy", f"http://127.0.0.1:{ports['proxy']}", "--cacert", ca_file, URI]
-    return subprocess.run(command, env=clean_environment(), capture_output=True, check=True).stdout
+    return subprocess.run(command, env=clean_environment(), capture_output=True, check=check).stdout
 
 
 def prepared(folder, authority):
@@ -214,22 +216,47 @@ def check_confined(machine, service):
 
 
 def check_only_the_proxy_has_the_key(machine):
+    key, certificate = "/etc/distfile-mirror/ca/ca.key", "/etc/distfile-mirror/ca/ca.pem"
     for service in STAYING:
-        see = [
-            "nsenter",
-            "--target",
-            main_process(machine, service),
-            "--mount",
-            "find",
-            "/run/credentials",
-            "-type",
-            "f",
-        ]
-        seen = {Path(path).name for path in machine.run(*see, check=False).stdout.split()}
-        assert ("ca.key" in seen) == ("web-proxy" in service)
-    key = "/etc/distfile-mirror/ca/ca.key"
-    machine.run("test", "-r", key)
-    assert machine.run("setpriv", "--reuid=distfile-mirror", "--clear-groups", "cat", key, check=False).returncode != 0
+        pid = main_process(machine, service)
+        groups = next(line for line in machine.read(f"/proc/{pid}/status").splitlines() if line.startswith("Groups:"))
+        inside = ["nsenter", "--target", pid, "--mount", "setpriv", "--reuid=distfile-mirror"]
+        numbers = ",".join(groups.split()[1:])
+        inside += [f"--groups={numbers}" if numbers else "--clear-groups"]
+        reads = machine.run(*inside, "cat", key, check=False).returncode == 0
+        assert reads == ("web-proxy" in service), service
+        assert machine.run(*inside, "cat", certificate, check=False).returncode == 0
+
+
+def check_the_ca_is_rotated(machine, ports, folder):
+    """As the page says: nothing is restarted, and each client gets on that trusts the CA before, the next, or both."""
+    before = [main_process(machine, service) for service in STAYING]
+    present = (folder / "ca.pem").read_text()
+    rotate = [INSTALLED, "ca", "rotate", "--ca-dir", "/etc/distfile-mirror/ca"]
+    machine.run(*rotate)
+    offered = f"http://127.0.0.1:{ports['admin']}/ca.pem"
+    both = until_certificates(offered, 2)
+    assert present in both
+    machine.run(*rotate, "--activate")
+    coming = machine.read("/etc/distfile-mirror/ca/ca.pem")
+    (folder / "coming.pem").write_text(coming)
+    until = time.monotonic() + 20
+    while (signed := get(ports, folder / "coming.pem", check=False)) != b"foo\n":
+        assert time.monotonic() < until, signed
+        time.sleep(0.2)
+    assert get(ports, folder / "ca.pem") == b"foo\n"
+    machine.run(*rotate, "--finish")
+    assert until_certificates(offered, 1) == coming
+    check_only_the_proxy_has_the_key(machine)
+    assert [main_process(machine, service) for service in STAYING] == before
+
+
+def until_certificates(url, count):
+    until = time.monotonic() + 20
+    while (text := httpx.get(url, trust_env=False).text).count("BEGIN CERTIFICATE") != count:
+        assert time.monotonic() < until, text
+        time.sleep(0.2)
+    return text
 
 
 def check_reloading(machine, reload):

@@ -6,6 +6,7 @@ follow RFC 5280 in letting a CA sign its own successor (6.1.4, "self-issued"), g
 """
 
 import os
+import stat
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,7 @@ def prepare(folder: Path, *, passphrase: str | None, adopted: tuple[bytes, bytes
     with suppress(FileNotFoundError):
         (folder / NEXT_KEY_FILE).unlink()  # of an attempt that was cut short
     _write(folder / NEXT_KEY_FILE, encode_key(coming.key, passphrase), 0o600)
+    _let_read_who_reads(folder / KEY_FILE, folder / NEXT_KEY_FILE)
     _write(folder / NEXT_CERTIFICATE_FILE, pem_of(coming.chain), 0o644)
     return coming
 
@@ -105,6 +107,20 @@ def _signed_by(current: Authority, coming: Authority) -> list[x509.Certificate]:
     return [
         sign_ca(coming.key.public_key(), subject, subject, current.key, valid_for=left, issuer_identifier=identifier)
     ]
+
+
+def _let_read_who_reads(present: Path, coming: Path) -> None:
+    """Give the next key the owner, group and mode of the present one: proxies may run as another user than we do."""
+    try:
+        status = present.stat()
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(coming, status.st_uid, status.st_gid)
+        coming.chmod(stat.S_IMODE(status.st_mode))
+    except OSError as error:
+        coming.unlink()
+        raise AuthorityError(
+            f"{coming} cannot be given the owner and mode of {present}: {error.strerror}; do this as who made that"
+        ) from None
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

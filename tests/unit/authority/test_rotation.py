@@ -110,3 +110,12 @@ def test_each_rotation_leaves_a_signature_of_the_one_before_only(tmp_path):
     assert third.anchors == (certificates[2], certificates[1])
     assert [is_believed(third, each) for each in certificates] == [False, True, True]
     assert x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes()) == certificates[2]
+
+
+def test_who_may_read_the_key_may_read_the_next_one(tmp_path):
+    create_authority(tmp_path)
+    (tmp_path / root.KEY_FILE).chmod(0o640)
+    rotation.prepare(tmp_path, passphrase=None)
+    assert stat.S_IMODE((tmp_path / root.NEXT_KEY_FILE).stat().st_mode) == 0o640
+    rotation.activate(tmp_path, passphrase=None)
+    assert stat.S_IMODE((tmp_path / root.KEY_FILE).stat().st_mode) == 0o640
