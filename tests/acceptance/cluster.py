@@ -19,6 +19,7 @@ from tests.acceptance.running_mirror import clean_environment
 from tests.ceph_gateway import REGION, CephGateway
 from tests.postgresql_server import PostgresqlServer
 from tests.registry_server import RegistryServer
+from tests.upstream_server import TestAuthority
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "cluster"
@@ -54,6 +55,9 @@ class Cluster:
             self.network = stack.enter_context(Network())
             self.store = stack.enter_context(CephGateway(self.network.here))
             self.upstream = stack.enter_context(CountingUpstream(address=self.network.here))
+            self._upstream_authority = TestAuthority(self.folder)
+            tls = self._upstream_authority.server_context(HOST)
+            self.tls_upstream = stack.enter_context(CountingUpstream(tls, address=self.network.here))
             self.registry = stack.enter_context(RegistryServer(address=self.network.here))
             self.database = stack.enter_context(self._new_database())
             self._set_up()
@@ -70,6 +74,16 @@ class Cluster:
         """Return the components whose names begin so."""
         return [component for name, component in self.components.items() if name.startswith(kind)]
 
+    @property
+    def ca(self):
+        """The file of the proxies' CA."""
+        return self.folder / "ca" / "ca.pem"
+
+    @property
+    def completed(self):
+        """How often each file was sent to the last byte, by either upstream."""
+        return self.upstream.completed + self.tls_upstream.completed
+
     def declare(self, name, admin=0):
         """Declare a file; return the status."""
         return self.api("/files", {"uri": url_of(name), **USE}, admin)[0]
@@ -80,7 +94,7 @@ class Cluster:
 
     def get(self, name, proxy=0):
         """GET a file by a proxy; return status, headers and body."""
-        return get(self.of("proxy")[proxy], url_of(name), timeout=60)
+        return get(self.of("proxy")[proxy], url_of(name), timeout=60, ca=self.ca)
 
     def states(self):
         """Return name -> state, owner of the lease, of all files, from the database itself."""
@@ -126,7 +140,7 @@ class Cluster:
             "AWS_REGION": REGION,
             "DISTFILE_MIRROR_S3_ENDPOINT": self.store.endpoint,
             "DISTFILE_MIRROR_BLOBS_URL": f"s3://{BUCKET}/mirror",
-            "DISTFILE_MIRROR_CA_DIR": str(self.folder / "ca"),
+            "DISTFILE_MIRROR_CA_DIR": str(self.ca.parent),
             "DISTFILE_MIRROR_WORKERS": "1",
             # Less than what is asked for all the time: a proxy must take it from its disk again and again.
             "DISTFILE_MIRROR_PROXY_CACHED_BYTES": "60000",
@@ -135,7 +149,9 @@ class Cluster:
             "DISTFILE_MIRROR_DEFAULT_ROLE": "administrator",
             "DISTFILE_MIRROR_SECRET_KEY": "0123456789abcdef0123456789abcdef",
             "DISTFILE_MIRROR_ALLOW_NETWORK": self.network.addresses,
-            "DISTFILE_MIRROR_CONNECT_TO": f"{HOST}::{self.upstream.authority} {REGISTRY}::{self.registry.authority}",
+            "DISTFILE_MIRROR_CONNECT_TO": f"{HOST}:80:{self.upstream.authority} "
+            f"{HOST}:443:{self.tls_upstream.authority} {REGISTRY}::{self.registry.authority}",
+            "DISTFILE_MIRROR_UPSTREAM_CA": str(self._upstream_authority.ca_file),
             "DISTFILE_MIRROR_PLAIN_HTTP_REGISTRIES": REGISTRY,
             "DISTFILE_MIRROR_DOWNLOAD_LEASE": str(LEASE_SECONDS),
             "DISTFILE_MIRROR_DOWNLOAD_BACKOFF": "0.5",
@@ -187,7 +203,7 @@ class Load:
         self._prefix = cluster.network.add("load", LOAD_HOST)
         self._path = cluster.folder / "load.jsonl"
         proxies = [f"{proxy.address}:{proxy.port}" for proxy in cluster.of("proxy")]
-        self._asked = json.dumps({"proxies": proxies, "sha256": sha256}) + "\n"
+        self._asked = json.dumps({"proxies": proxies, "sha256": sha256, "ca": str(cluster.ca)}) + "\n"
         self._targets = len(sha256)
 
     def __enter__(self):

@@ -9,15 +9,20 @@ import http.client
 import itertools
 import json
 import os
+import ssl
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 CLIENT_SECONDS = 30
 PAUSE_SECONDS = 0.03
-HOT_CLIENTS = 6
-STRANGERS = 2
+# How many requests each client makes on a connection. Half of the clients ask in tunnels, with TLS.
+PLAIN_CLIENTS = (2, 2, 2)
+TLS_CLIENTS = (1, 2, 8)
+PLAIN_STRANGERS = (2,)
+TLS_STRANGERS = (4,)
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,24 @@ class Answer:
 
 
 class Client(threading.Thread):
-    """Asks the proxies in turn for ``targets``: each other request by a new connection. ``sha256``: of each target."""
+    """Asks the proxies in turn for ``targets``, ``each`` times by a connection. ``sha256``: of each target.
 
-    def __init__(self, proxies, targets, sha256):
+    What is https:// it asks for in a tunnel that it makes with CONNECT, and ``trust`` says whose certificates it takes;
+    all that is at one host.
+    """
+
+    def __init__(self, proxies, targets, sha256, *, each, trust):
         super().__init__(daemon=True)
+        self._proxies = proxies
         self._turns = zip(itertools.cycle(proxies), targets, strict=False)
         self._sha256 = sha256
+        self._each = each
+        self._trust = trust
         self._connections = {}
 
     def run(self):
         for number, (proxy, target) in enumerate(self._turns):
-            note(self.ask(proxy, target, keep=number % 4 < 2))
+            note(self.ask(proxy, target, keep=(number // len(self._proxies) + 1) % self._each != 0))
             time.sleep(PAUSE_SECONDS)
 
     def ask(self, proxy, target, *, keep):
@@ -58,8 +70,8 @@ class Client(threading.Thread):
         try:
             connection = self._connections.pop(proxy, None)
             if connection is None:
-                connection = http.client.HTTPConnection(*proxy.split(":"), timeout=CLIENT_SECONDS)
-            connection.request("GET", target)
+                connection = self._new_connection(proxy, target)
+            connection.request("GET", urlsplit(target).path if target.startswith("https://") else target)
             answer = connection.getresponse()
             body = answer.read()
             told = {"status": answer.status, "retry_after": answer.headers["Retry-After"]}
@@ -72,11 +84,24 @@ class Client(threading.Thread):
             told = {"fault": repr(error)}
         return Answer(at, time.time() - at, proxy, target, **told)
 
+    def _new_connection(self, proxy, target):
+        if not target.startswith("https://"):
+            return http.client.HTTPConnection(*proxy.split(":"), timeout=CLIENT_SECONDS)
+        connection = http.client.HTTPSConnection(*proxy.split(":"), timeout=CLIENT_SECONDS, context=self._trust)
+        connection.set_tunnel(urlsplit(target).hostname, 443)
+        return connection
 
-def strangers(number):
+
+def strangers(scheme, number):
     """Yield addresses that nobody has declared, none of them twice."""
     for count in itertools.count():
-        yield f"http://up.test/never-10-{number}-{count}"
+        yield f"{scheme}://up.test/never-10-{number}-{count}"
+
+
+def all_in_turn(targets, number, proxies):
+    """Yield the targets for ever, each as often as there are proxies, beginning with ``number``."""
+    turned = targets[number:] + targets[:number]
+    return (name for name in itertools.cycle(turned) for _ in proxies)
 
 
 def note(answer):
@@ -88,13 +113,18 @@ def main():
     """Load until told to end."""
     asked = json.loads(sys.stdin.readline())
     proxies, sha256 = asked["proxies"], asked["sha256"]
+    trust = ssl.create_default_context(cafile=asked["ca"])
     clients = []
-    for number in range(HOT_CLIENTS):
-        targets = list(sha256)
-        # Each begins elsewhere, and asks either proxy for all of them.
-        turned = targets[number:] + targets[:number]
-        clients.append(Client(proxies, (name for name in itertools.cycle(turned) for _ in proxies), sha256))
-    clients += [Client(proxies, strangers(number), {}) for number in range(STRANGERS)]
+    for scheme, own, foreign in (("http", PLAIN_CLIENTS, PLAIN_STRANGERS), ("https", TLS_CLIENTS, TLS_STRANGERS)):
+        targets = [name for name in sha256 if name.startswith("https://") == (scheme == "https")]
+        clients += [
+            Client(proxies, all_in_turn(targets, number, proxies), sha256, each=each, trust=trust)
+            for number, each in enumerate(own)
+        ]
+        clients += [
+            Client(proxies, strangers(scheme, number), {}, each=each, trust=trust)
+            for number, each in enumerate(foreign)
+        ]
     for client in clients:
         client.start()
     sys.stdin.read()

@@ -18,8 +18,8 @@ GATE_SECONDS = 120
 
 
 def url_of(name):
-    """Return the address of a file."""
-    return f"http://{HOST}/{name}"
+    """Return the address of a file; what is secret comes by TLS."""
+    return f"{'https' if name.startswith('secret') else 'http'}://{HOST}/{name}"
 
 
 @cache

@@ -1,6 +1,7 @@
 """The components as production runs them: each a process of its own, in any number, one database and one store."""
 
 import json
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -107,9 +108,12 @@ def api(admin, path, document=None, method=None, headers=()):
             return error.code, json.loads(error.read() or b"null")
 
 
-def get(proxy, url, timeout=30):
-    """GET ``url`` through the component ``proxy``; return status, headers and body."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy.url}))
+def get(proxy, url, timeout=30, ca=None):
+    """GET ``url`` through the component ``proxy``; return status, headers and body. ``ca``: the file of its CA."""
+    handlers = [urllib.request.ProxyHandler({"http": proxy.url, "https": proxy.url})]
+    if ca:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(url, timeout=timeout) as answer:
             return answer.status, answer.headers, answer.read()

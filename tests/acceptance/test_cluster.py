@@ -20,7 +20,9 @@ pytestmark = pytest.mark.timeout(240)
 OUTAGE_SECONDS = 30
 # Long enough for connections to be given up, again and again.
 HANGING_SECONDS = 20
-HOT = ["hot-100-1", "hot-5000-2", *(f"hot-40000-{n}" for n in range(3, 9)), "hot-300000-9", "hot-3000000-10"]
+PLAIN = ["hot-100-1", *(f"hot-40000-{n}" for n in range(2, 5)), "hot-300000-5"]
+SECRET = ["secret-5000-6", *(f"secret-40000-{n}" for n in range(7, 10)), "secret-3000000-10"]
+HOT = PLAIN + SECRET
 COLD = [f"cold-{size}-{n}" for n in range(12) for size in (2_000, 200_000, 2_000_000)]
 # What a client may wait to hear that the database or the store is away.
 PATIENCE_SECONDS = 15
@@ -251,8 +253,8 @@ def test_nothing_is_lost_or_wrong_or_fetched_twice(cluster, load):
     time.sleep(1)
     # Downloaders were killed while they had no file whole. One that is whole and not recorded yet is fetched again:
     # nobody knows of it.
-    assert {name: count for name, count in cluster.upstream.completed.items() if count != 1} == {}
-    assert set(cluster.upstream.completed) == set(states)
+    assert {name: count for name, count in cluster.completed.items() if count != 1} == {}
+    assert set(cluster.completed) == set(states)
     for component in cluster.of("files"):
         assert component.stop() == 0
         component.start()

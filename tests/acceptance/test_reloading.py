@@ -3,8 +3,10 @@
 import http.client
 import signal
 import socket
+import ssl
 import threading
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,22 +17,30 @@ from tests.upstream_server import UpstreamServer, file
 
 SMALL = b"small\n"
 LARGE = bytes(range(256)) * 4096 * 4  # 4 MiB
-CLIENTS = 8
+FILES = [f"{scheme}://up.test/{name}" for scheme in ("http", "https") for name in ("small", "large")]
+# Eight: without and with TLS in a tunnel, by connections for one request and for many, for either file.
+CLIENTS = tuple(product(("http", "https"), (False, True), (SMALL, LARGE)))
 
 
 class Client(threading.Thread):
-    """Asks for files until told to stop; a new connection for each request, or one kept as long as it is kept."""
+    """Asks for a file until told to stop; a new connection for each request, or one kept as long as it is kept."""
 
-    def __init__(self, ports, number):
-        super().__init__(daemon=True)
+    def __init__(self, ports, trust, scheme, keeps, content):
+        super().__init__(daemon=True, name=f"{scheme}, {'kept' if keeps else 'new'} connections")
         self._ports = ports
-        self._keeps = number % 2
-        self._large = number % 4 == 3
+        self._trust = trust
+        self._scheme = scheme
+        self._keeps = keeps
+        self._content = content
         self._enough = threading.Event()
         self._connection = None
         self.answers = 0
         self.refused = 0
         self.lost = []
+
+    @property
+    def is_slow(self):
+        return self._content is LARGE
 
     def run(self):
         while not self._enough.is_set():
@@ -40,13 +50,14 @@ class Client(threading.Thread):
         sent = False
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                self._connection = self._new_connection(port)
                 self._connection.connect()
             sent = True
-            self._connection.request("GET", f"http://up.test/{'large' if self._large else 'small'}")
+            path = "/large" if self.is_slow else "/small"
+            self._connection.request("GET", path if self._scheme == "https" else f"http://up.test{path}")
             answer = self._connection.getresponse()
             body = answer.read()
-            assert (answer.status, body == (LARGE if self._large else SMALL)) == (200, True)
+            assert (answer.status, body == self._content) == (200, True)
             self.answers += 1
             if not self._keeps or answer.will_close:
                 self.close()
@@ -56,8 +67,16 @@ class Client(threading.Thread):
             self._connection = None
             time.sleep(0.05)
         except (OSError, http.client.HTTPException, AssertionError) as error:
-            self.lost.append(repr(error))
+            self.lost.append(f"{self.name}: {error!r}")
             self.close()
+
+    def _new_connection(self, port):
+        """Return one that ``connect`` takes as far as the first request: a tunnel, and TLS in it, included."""
+        if self._scheme == "http":
+            return http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=self._trust)
+        connection.set_tunnel("up.test", 443)
+        return connection
 
     def close(self):
         if self._connection:
@@ -71,10 +90,11 @@ class Client(threading.Thread):
 
 
 class Load:
-    """Clients that ask the proxies at ``ports`` all the time."""
+    """Clients that ask the proxies at ``ports`` all the time. ``ca``: the file of the mirror's CA."""
 
-    def __init__(self, *ports):
-        self._clients = [Client(ports, number) for number in range(CLIENTS)]
+    def __init__(self, ca, *ports):
+        trust = ssl.create_default_context(cafile=ca)
+        self._clients = [Client(ports, trust, *facts) for facts in CLIENTS]
 
     def __enter__(self):
         for client in self._clients:
@@ -88,7 +108,7 @@ class Load:
 
     def wait_for_answers(self, more=20):
         """Wait until each client has got so many more."""
-        wanted = [client.answers + (more if not client._large else 3) for client in self._clients]
+        wanted = [client.answers + (more if not client.is_slow else 3) for client in self._clients]
         until = time.monotonic() + 60
         while any(client.answers < least for client, least in zip(self._clients, wanted, strict=True)):
             assert time.monotonic() < until, [(client.answers, client.lost) for client in self._clients]
@@ -104,20 +124,27 @@ class Load:
 
 
 @pytest.fixture
-def upstream():
-    with UpstreamServer(routes={"/small": file(SMALL), "/large": file(LARGE)}) as server:
-        yield server
+def downloads(authority):
+    """Flags for downloads of up.test, from one upstream for each scheme."""
+    routes = {"/small": file(SMALL), "/large": file(LARGE)}
+    with (
+        UpstreamServer(routes=routes) as plain,
+        UpstreamServer(authority.server_context("up.test"), routes=routes) as tls,
+    ):
+        ports = {80: plain.port, 443: tls.port}
+        flags = [f"--connect-to=up.test:{port}:127.0.0.1:{led_to}" for port, led_to in ports.items()]
+        yield ["--allow-network", "127.0.0.0/8", "--upstream-ca", str(authority.ca_file), *flags]
 
 
 @pytest.fixture
-def served(tmp_path, upstream):
-    """`serve` with two files."""
+def served(tmp_path, downloads):
+    """`serve` with two files of either scheme."""
     configuration = tmp_path / "mirror.toml"
     configuration.write_text('local_user = "first"\n')
-    flags = ["--workers", "2", "--config", str(configuration)]
-    with RunningMirror(tmp_path, upstream={"up.test": upstream.port}, flags=flags) as mirror:
+    flags = ["--workers", "2", "--config", str(configuration), *downloads]
+    with RunningMirror(tmp_path, flags=flags) as mirror:
         mirror.configuration = configuration
-        mirror.add("http://up.test/small", "http://up.test/large")
+        mirror.add(*FILES)
         yield mirror
 
 
@@ -134,7 +161,7 @@ def wait_until_all_are_new(mirror, old):
 
 
 def test_a_reload_loses_no_request(served):
-    with Load(served.proxy_port) as load:
+    with Load(served.ca, served.proxy_port) as load:
         for name in ("second", "third"):
             old = processes_of(served)
             served.configuration.write_text(f'local_user = "{name}"\n')
@@ -160,7 +187,7 @@ def test_a_wrong_configuration_changes_nothing(served):
 
 
 @pytest.fixture
-def two_proxies(tmp_path, upstream):
+def two_proxies(tmp_path, downloads):
     """Two proxies, one admin, one downloader, each a process of its own."""
     data = ["--data-dir", tmp_path / "data"]
     command(tmp_path, "ca", "init", *data)
@@ -174,19 +201,18 @@ def two_proxies(tmp_path, upstream):
         proxy = Component(tmp_path, f"proxy{number}", "web-proxy", "--data-dir", folder, "--workers", "1", *shared)
         proxies.append(proxy.listen("--proxy-listen"))
     admin = Component(tmp_path, "admin", "web-admin", *data).listen("--admin-listen")
-    downloads = ["--allow-network", "127.0.0.0/8", "--connect-to", f"up.test::127.0.0.1:{upstream.port}", "--watch"]
-    downloader = Component(tmp_path, "files", "cron-download-files", *data, *downloads)
+    downloader = Component(tmp_path, "files", "cron-download-files", *data, *downloads, "--watch")
     components = [admin, downloader, *proxies]
     try:
         for component in components:
             component.start()
         for component in (admin, *proxies):
             component.wait_until_up()
-        for name in ("small", "large"):
-            status, _ = api(admin, "/files", {"uri": f"http://up.test/{name}", "project": "p", "reason": "r"})
+        for uri in FILES:
+            status, _ = api(admin, "/files", {"uri": uri, "project": "p", "reason": "r"})
             assert status == 201
         until = time.monotonic() + 20
-        while any(get(proxies[0], f"http://up.test/{name}")[0] != 200 for name in ("small", "large")):
+        while any(one["state"] != "present" for one in api(admin, "/files")[1]["files"]):
             assert time.monotonic() < until
             time.sleep(0.1)
         yield admin, downloader, proxies
@@ -195,9 +221,9 @@ def two_proxies(tmp_path, upstream):
             component.stop()
 
 
-def test_a_rolling_restart_of_proxies_loses_no_request(two_proxies):
+def test_a_rolling_restart_of_proxies_loses_no_request(tmp_path, two_proxies):
     _admin, _downloader, proxies = two_proxies
-    with Load(*(proxy.port for proxy in proxies)) as load:
+    with Load(tmp_path / "data" / "ca" / "ca.pem", *(proxy.port for proxy in proxies)) as load:
         for _ in range(2):
             for proxy in proxies:
                 assert proxy.stop() == 0
