@@ -7,14 +7,22 @@ import time
 import pytest
 
 from tests.acceptance.pages import ROOT
-from tests.acceptance.running_components import Component, api, command, get
+from tests.acceptance.running_components import Component, api, get
 from tests.acceptance.running_mirror import clean_environment
+from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
 
 # The last commit before the migrations of this release; to be moved on when it is out.
 PREVIOUS = "442db04561d4fc29f7a7521123f3f15e7ba79098"
 USE = {"project": "tests", "reason": "to see it work"}
+# Those of the release before, which has no others; on PostgreSQL each signs in as a user of its own.
+ROLES = {
+    "web-proxy": "proxy",
+    "web-admin": "admin",
+    "cron-download-files": "files",
+    "cron-download-containers": "containers",
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +37,13 @@ def previous(tmp_path_factory):
 
 
 class Installation:
-    """Components of either release on one folder."""
+    """Components of either release on one folder, and on ``database`` or SQLite in the folder."""
 
-    def __init__(self, folder, previous, upstream):
+    def __init__(self, folder, previous, upstream, database):
         self.folder = folder
-        self.data = ["--data-dir", folder / "data"]
-        self.old = {"PYTHONPATH": str(previous)}
+        self.database = database
+        self._data = ["--data-dir", folder / "data"]
+        self._old = {"PYTHONPATH": str(previous)}
         self._downloads = ["--allow-network", "127.0.0.0/8", "--connect-to", f"up.test::127.0.0.1:{upstream.port}"]
         self._running = []
 
@@ -45,20 +54,36 @@ class Installation:
         for component in self._running:
             component.stop()
 
-    def migrate_by_the_old_release(self):
-        subprocess.run(
-            [sys.executable, "-m", "distfile_mirror", "migrate", *map(str, self.data)],
-            env=clean_environment(**self.old),
+    def run(self, release, *arguments, check=True):
+        """Run a command of a release, with all rights on the database."""
+        done = subprocess.run(
+            [*self._program(), *map(str, (*arguments, *self._data))],
+            env=clean_environment(**self._environment(release, "postgres")),
             cwd=self.folder,
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
         )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def install_the_old_release(self):
+        self.run("old", "ca", "init")
+        self.run("old", "migrate")
+        if self.database:
+            self.grant("old")
+            for role in ROLES.values():
+                self.database.sql(f"CREATE USER {role} IN ROLE distfile_mirror_{role}", "mirror")
+
+    def grant(self, release):
+        """Let components do what this release knows of, where a database has rights."""
+        if self.database:
+            self.database.sql(self.run(release, "migrate", "--print-grants").stdout, "mirror")
 
     def start(self, release, name, *arguments, listen=None):
-        environment = self.old if release == "old" else {}
-        # The program of the environment is the new one's; as a module it is whichever comes first in the path.
-        component = Component(self.folder, f"{release}-{name}", name, *self.data, *arguments, environment=environment)
-        component._command[0:1] = [sys.executable, "-m", "distfile_mirror"]
+        environment = self._environment(release, ROLES[name])
+        component = Component(self.folder, f"{release}-{name}", name, *self._data, *arguments, environment=environment)
+        component._command[0:1] = self._program()
         if listen:
             component.listen(listen)
         component.start()
@@ -70,12 +95,37 @@ class Installation:
         admin = self.start(release, "web-admin", listen="--admin-listen")
         return proxy, admin, self.start(release, "cron-download-files", "--watch", *self._downloads)
 
+    def logs(self):
+        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    def _program(self):
+        # The program of the environment is the new one's; as a module it is whichever comes first in the path.
+        return [sys.executable, "-m", "distfile_mirror"]
+
+    def _environment(self, release, user):
+        environment = self._old if release == "old" else {}
+        if self.database:
+            return {**environment, "DISTFILE_MIRROR_DATABASE_URL": self.database.url("mirror", user)}
+        return environment
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    if request.param == "sqlite":
+        yield None
+        return
+    if not find_binaries():
+        skip(f"the package {PACKAGE} is not installed")
+    with PostgresqlServer() as server:
+        server.create_database("mirror")
+        yield server
+
 
 @pytest.fixture
-def installation(tmp_path, previous):
+def installation(tmp_path, previous, database):
     routes = {f"/{number}": file(f"file {number}\n".encode()) for number in range(9)}
-    with UpstreamServer(routes=routes) as upstream, Installation(tmp_path, previous, upstream) as running:
-        command(tmp_path, "ca", "init", *running.data)
+    with UpstreamServer(routes=routes) as upstream, Installation(tmp_path, previous, upstream, database) as running:
+        running.install_the_old_release()
         yield running
 
 
@@ -93,31 +143,53 @@ def assert_it_works(proxies, admins, number):
             assert get(proxy, uri)[2] == f"file {number + offset}\n".encode()
 
 
+def assert_found(admins, *numbers):
+    """Search for a part of the addresses of files that are there, by each admin."""
+    for admin in admins:
+        for order in ("newest", "oldest"):
+            status, found = api(admin, f"/files?q=P.test/&order={order}")
+            assert status == 200
+            assert sorted(one["uri"] for one in found["files"]) == [f"http://up.test/{number}" for number in numbers]
+
+
 def test_the_release_before_on_the_new_schema_and_both_at_once(installation):
-    command(installation.folder, "migrate", *installation.data)
+    installation.run("new", "migrate")
     old_proxy, old_admin, old_files = installation.start_all("old")
     assert_it_works([old_proxy], [old_admin], 0)
     new_proxy, new_admin, _new_files = installation.start_all("new")
-    assert_it_works([old_proxy, new_proxy], [old_admin, new_admin], 1)
+    proxies, admins = [old_proxy, new_proxy], [old_admin, new_admin]
+    assert_found(admins, 0)
+    assert_it_works(proxies, admins, 1)
+    assert_found(admins, 0, 1, 2)
+    if installation.database:  # so it is this that the new one searches
+        asked = "SET ROLE admin; SELECT count(*) FROM catalog_fileuri"
+        assert installation.database.sql(asked, "mirror") == "3"
+    installation.grant("new")
+    assert_it_works(proxies, admins, 3)
     old_files.stop()
-    assert_it_works([old_proxy, new_proxy], [old_admin, new_admin], 3)
+    assert_it_works(proxies, admins, 5)
+    assert_found(admins, *range(7))
     assert "upstream" in api(new_admin, "/files/1")[1]
     assert "upstream" not in api(old_admin, "/files/1")[1]  # it really is the other one
+    assert "Traceback" not in installation.logs()
+    assert "permission denied" not in installation.logs()
 
 
 def test_this_release_on_the_schema_before(installation):
-    installation.migrate_by_the_old_release()
     proxy, admin, _files = installation.start_all("new")
     assert_it_works([proxy], [admin], 0)
     assert "until `distfile-mirror migrate` was run" in proxy.log.read_text()
     assert api(admin, "/files?upstream=gone")[1]["files"] == []
     assert api(admin, "/overview")[0] == 200
-    refused = command(installation.folder, "verify", *installation.data, check=False)
+    assert_found([admin], 0)
+    refused = installation.run("new", "verify", check=False)
     assert refused.returncode == 1
     assert "distfile-mirror migrate" in refused.stderr
 
-    command(installation.folder, "migrate", *installation.data)
-    assert command(installation.folder, "verify", *installation.data).returncode == 0
+    installation.run("new", "migrate")
+    installation.grant("new")
+    installation.run("new", "verify")
     assert_it_works([proxy], [admin], 1)
-    logs = "".join(path.read_text() for path in installation.folder.glob("*.log"))
-    assert "Traceback" not in logs
+    assert_found([admin], 0, 1)
+    assert "Traceback" not in installation.logs()
+    assert "permission denied" not in installation.logs()
