@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running_components import Component, api, command, get
-from tests.acceptance.running_mirror import RunningMirror
+from tests.acceptance.running_mirror import DIRECT, RunningMirror, free_port
 from tests.upstream_server import UpstreamServer, file
 
 SMALL = b"small\n"
@@ -255,6 +255,89 @@ def test_components_that_stand_alone_begin_anew_at_sighup(two_proxies):
         assert time.monotonic() < until
         time.sleep(0.1)
     assert all(proxy.is_running() for proxy in proxies)
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """Return what gives a component a configuration: it is started with it, or told to read it by SIGHUP."""
+    command(tmp_path, "ca", "init", "--data-dir", tmp_path / "data")
+    command(tmp_path, "migrate", "--data-dir", tmp_path / "data")
+    started = []
+
+    def begin(component, **settings):
+        (tmp_path / "mirror.toml").write_text("".join(f'{name} = "{value}"\n' for name, value in settings.items()))
+        if component.is_running():
+            component.process.send_signal(signal.SIGHUP)
+        else:
+            started.append(component.start())
+
+    yield begin
+    for component in started:
+        component.stop()
+
+
+def component_with_file(folder, name, *arguments):
+    return Component(folder, name, name, "--data-dir", "data", "--config", "mirror.toml", *arguments)
+
+
+def page_of_miss(proxy):
+    return get(proxy, "http://up.test/missing")[2]
+
+
+def page_of_setup(admin):
+    with DIRECT.open(f"{admin.url}/setup", timeout=10) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "page"),
+    [("web-proxy", "admin_url", page_of_miss), ("web-admin", "proxy_url", page_of_setup)],
+)
+def test_what_sighup_changes_is_on_the_next_page(tmp_path, configure, name, setting, page):
+    component = component_with_file(tmp_path, name).listen(f"--{name.removeprefix('web-')}-listen")
+    pids = set()
+    for number in range(3):
+        configure(component, **{setting: f"http://number-{number}.test"})
+        component.wait_until_up()
+        until = time.monotonic() + 20
+        while (shown := [other for other in range(3) if b"//number-%d.test" % other in page(component)]) != [number]:
+            assert time.monotonic() < until, (shown, component.log.read_text())
+            time.sleep(0.05)
+        pids.add(component.process.pid)
+        assert component.is_running()
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("name", ["cron-download-files", "cron-download-containers", "verify"])
+def test_what_sighup_changes_is_where_metrics_are(tmp_path, configure, name):
+    component = component_with_file(tmp_path, name, "--watch")
+    ports = [free_port() for _ in range(3)]
+    pids = set()
+    for number, port in enumerate(ports):
+        component.port = port
+        configure(component, metrics_listen=f"127.0.0.1:{port}")
+        component.wait_until_up()
+        pids.add(component.process.pid)
+        for left in ports[:number]:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", left), 5)
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("name", ["cron-download-files", "verify"])
+def test_sighup_is_heard_by_who_begins_anew_just_now(tmp_path, configure, name):
+    component = component_with_file(tmp_path, name, "--watch")
+    for times in range(3):
+        component.port = free_port()
+        configure(component, metrics_listen=f"127.0.0.1:{component.port}")
+        if not times:
+            component.wait_until_up()
+        until = time.monotonic() + 20
+        while component.log.read_text().count("beginning anew") < times:
+            assert time.monotonic() < until, component.log.read_text()
+            assert component.is_running()
+            time.sleep(0.001)
+    component.wait_until_up()
 
 
 def test_what_was_asked_for_just_before_a_stop_is_noted(two_proxies):

@@ -56,7 +56,7 @@ def run(config: Config, inherited: int | None, reread: Reread) -> None:
     tell_ready()
     serve(server, listener)
     os.set_inheritable(kept, True)
-    hangups.begin_anew_if_heard("--inherited", str(kept))
+    hangups.begin_anew_if_heard(inherited=str(kept))
     os.close(kept)
 
 

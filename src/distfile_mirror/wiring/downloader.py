@@ -68,18 +68,17 @@ def _run(component: str, config: Config, download: Download, reread: Reread) -> 
     # What is imported stays for ever: the collector need not look at it again and again, nor copy it after a fork.
     gc.freeze()
     database.disconnect()  # which asked after the schema
-    pulse = Pulse()
-    with side_process(f"{component}: side process") as beside, told(config, REGISTRY, pulse.is_felt):
+    with side_process(f"{component}: side process") as beside:
         store = open_blob_store(config)
         # What uploads waits for the network, not for the interpreter.
         callers = beside if isinstance(store, DiskBlobStore) else replace(beside, blobs=here)
-        summary, hangups = asyncio.run(_until_stopped(partial(download, store, callers), reread, pulse))
+        summary, hangups = asyncio.run(_until_stopped(partial(download, store, callers), config, reread))
     hangups.begin_anew_if_heard()
     return summary
 
 
 async def _until_stopped(
-    download: Callable[[asyncio.Event], Coroutine[None, None, Summary]], reread: Reread, pulse: Pulse
+    download: Callable[[asyncio.Event], Coroutine[None, None, Summary]], config: Config, reread: Reread
 ) -> tuple[Summary, Hangups]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -87,10 +86,12 @@ async def _until_stopped(
         loop.add_signal_handler(number, stop.set)
     hangups = Hangups(reread, lambda: loop.call_soon_threadsafe(stop.set))
     hangups.listen()
-    beating = loop.create_task(pulse.beat())
-    tell_ready()
-    summary = await download(stop)
-    beating.cancel()
+    pulse = Pulse()
+    with told(config, REGISTRY, pulse.is_felt):  # who hears that it is alive may send it signals
+        beating = loop.create_task(pulse.beat())
+        tell_ready()
+        summary = await download(stop)
+        beating.cancel()
     return summary, hangups
 
 

@@ -39,14 +39,17 @@ class Hangups:
         """Hear from now on; to be called in the main thread."""
         if self._reread is not None and not is_on_terminal():
             signal.signal(signal.SIGHUP, lambda _number, _frame: self._hear())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
-    def begin_anew_if_heard(self, *more_arguments: str) -> None:
-        """Become a new run of the same command, if SIGHUP came; ``more_arguments`` unless it has them already."""
+    def begin_anew_if_heard(self, **flags: str) -> None:
+        """Become a new run of the same command, if SIGHUP came; with ``flags`` in the place of those it has."""
         if not self.heard:
             return
+        # One that comes before the new run listens waits until it does; it would be the end of it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         arguments = sys.orig_argv[1:]
-        if more_arguments and more_arguments[0] not in arguments:
-            arguments = [*arguments, *more_arguments]
+        for name, value in flags.items():
+            arguments = [*(each for each in arguments if not each.startswith(f"--{name}=")), f"--{name}={value}"]
         log.info("beginning anew")
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - this very command
