@@ -187,7 +187,8 @@ def references(container, spec):
                 yield kind, source[field]["name"], ()
     for volume in spec["volumes"]:
         if "secret" in volume:
-            yield "Secret", volume["secret"]["secretName"], [item["key"] for item in volume["secret"].get("items", ())]
+            keys = () if volume["secret"].get("optional") else volume["secret"].get("items", ())
+            yield "Secret", volume["secret"]["secretName"], [item["key"] for item in keys]
     yield "ServiceAccount", spec["serviceAccountName"], ()
 
 
