@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.pages import ROOT, Terminals, blocks
 from tests.image_layout import ImageLayout, on
+from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
 
@@ -23,6 +24,7 @@ RFC = b"HTTP Semantics\n" * 9_000
 FOO = b"foo\n"
 TUTORIAL = "docs/tutorial/first-artifact.md"
 SAME = b"the same bytes\n"  # whose sha256 the page about failed downloads has
+DATABASE_HOST = "db.example.org"  # its lines are run against a server of the tests' own
 UNREACHABLE = re.compile(r"Retrying|ConnectionError|Connection refused|timed out|name resolution", re.IGNORECASE)
 
 
@@ -183,13 +185,31 @@ class TestPages:
         assert "BEGIN CERTIFICATE" in (terminal.folder / "mirror-ca.pem").read_text()
 
     def test_run_the_components_apart(self, terminal):
-        told = [terminal.run(block) for block in blocks("docs/howto/run-the-components-apart.md")]
+        page = blocks("docs/howto/run-the-components-apart.md")
+        told = [terminal.run(block) for block in page if DATABASE_HOST not in block]
         assert any('"fetched": 1' in text for text in told)
         assert any('"damaged": 0, "finished": true' in text for text in told)
         got = terminal.run(
             "curl -sS --proxy http://127.0.0.1:3128 --cacert data/ca/ca.pem https://example.org/foo-1.2.tar.gz"
         )
         assert got.encode() == FOO
+
+    def test_run_the_components_apart_on_postgresql(self, terminal):
+        if not find_binaries():
+            skip(f"the package {PACKAGE} is not installed")
+        with PostgresqlServer() as server:
+            server.create_database("mirror")
+            server.sql("CREATE ROLE mirror LOGIN; ALTER DATABASE mirror OWNER TO mirror", "postgres")
+            server.sql("CREATE EXTENSION pg_trgm; GRANT ALL ON SCHEMA public TO mirror", "mirror")
+            for block in blocks("docs/howto/run-the-components-apart.md"):
+                typed = block
+                for user in ("mirror", "postgres"):
+                    typed = typed.replace(f"postgresql://{user}@{DATABASE_HOST}/mirror", server.url("mirror", user))
+                if typed != block:
+                    terminal.run(typed)
+            assert server.sql("SET ROLE web_proxy; SELECT count(*) FROM catalog_file", "mirror") == "0"
+            with pytest.raises(AssertionError, match="permission denied"):
+                server.sql("SET ROLE web_proxy; DELETE FROM catalog_file", "mirror")
 
     def test_when_a_download_fails(self, terminal, upstream):
         terminal.run("distfile-mirror serve")
