@@ -1,4 +1,4 @@
-"""The names of metrics that rules and dashboards may use: those that docs/reference/metrics.md has."""
+"""The metrics that rules and dashboards may use, and how: those that docs/reference/metrics.md has."""
 
 import re
 
@@ -7,12 +7,28 @@ from tests.acceptance.pages import ROOT
 # What Prometheus tells of every target, and Python's client of every process.
 USUAL = {"up", "process_resident_memory_bytes", "process_open_fds"}
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
+# What is put together, and how: `sum by (kind) (rate(name`.
+TOGETHER = re.compile(r"\b(sum|max|min|avg)\s*(?:by \([^)]*\))?\s*\(\s*(?:(?:rate|increase)\()?(distfile_mirror_\w+)")
+PAGE = ROOT / "docs" / "reference" / "metrics.md"
+# Of the CA, which every proxy tells alike.
+ALIKE = {"distfile_mirror_ca_not_after_seconds"}
 
 
 def told():
     """Return name -> labels of every metric in the reference."""
-    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
-    return {name: set(re.findall(r"`(\w+)`", labels)) for name, _type, labels in ROW.findall(page)}
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, _type, labels in ROW.findall(PAGE.read_text("utf-8"))}
+
+
+def told_alike():
+    """Return the gauges that every copy of the admin, or of the proxy, tells alike; all else each process counts."""
+    [admin] = re.findall(r"^## Admin$(.*?)^## ", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return ALIKE | {name for name, kind, _labels in ROW.findall(admin) if kind == "gauge"}
+
+
+def wrongly_put_together(expression):
+    """Return the metrics in ``expression`` that are added up although all tell the same, or not although none does."""
+    alike = told_alike()
+    return {name for how, name in TOGETHER.findall(expression) if (how == "sum") == (name in alike)}
 
 
 def unknown_in(expression):

@@ -44,6 +44,7 @@ def test_queries_are_promql(tmp_path):
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_queries_ask_for_what_is_told(expression):
     assert not known_metrics.unknown_in(expression)
+    assert not known_metrics.wrongly_put_together(expression)
 
 
 def test_labels_are_told_with_the_metric():

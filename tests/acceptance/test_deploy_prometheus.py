@@ -97,13 +97,14 @@ CASES = {
     ),
     "DistfileMirrorDownloadsFail": (
         {
-            'distfile_mirror_downloads_total{kind="file",result="failed",instance="a"}': "0+6x200",
-            'distfile_mirror_downloads_total{kind="file",result="fetched",instance="a"}': "0+4x200",
-        },
-        {
             'distfile_mirror_downloads_total{kind="file",result="failed",instance="a"}': "0+4x200",
             'distfile_mirror_downloads_total{kind="file",result="failed",instance="b"}': "0+4x200",
             'distfile_mirror_downloads_total{kind="file",result="fetched",instance="a"}': "0+6x200",
+        },
+        {
+            'distfile_mirror_downloads_total{kind="file",result="failed",instance="a"}': "0+6x200",
+            'distfile_mirror_downloads_total{kind="file",result="fetched",instance="a"}': "0+4x200",
+            'distfile_mirror_downloads_total{kind="file",result="fetched",instance="b"}': "0+4x200",
         },
         'kind="file"',
     ),
@@ -194,7 +195,20 @@ def expected_alert(alert, labels):
 @pytest.mark.parametrize("alert", ALERTS)
 def test_alerts_ask_for_what_is_told(alert):
     assert not known_metrics.unknown_in(ALERTS[alert]["expr"])
+    assert not known_metrics.wrongly_put_together(ALERTS[alert]["expr"])
     assert set(ALERTS[alert]["annotations"]) == {"summary", "description"}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "max by (kind) (rate(distfile_mirror_downloads_total[5m]))",
+        "sum by (kind) (distfile_mirror_queue_due)",
+        "max(distfile_mirror_downloads_active)",
+    ],
+)
+def test_what_is_wrongly_put_together_would_be_found(expression):
+    assert len(known_metrics.wrongly_put_together(expression)) == 1
 
 
 def test_an_unknown_metric_would_be_found():
