@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that the code knows best: settings, commands, states, metrics.
+"""Writes the parts of docs/ that the code knows best: settings, commands, states, metrics, operations of the API.
 
 Each page has a part between two markers; only that is replaced, so that people can write around
 it. With ``--check`` nothing is written, and stale pages are named with exit status 1.
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -16,6 +17,8 @@ import typer
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from distfile_mirror.admin.rights import RIGHTS
+from distfile_mirror.admin.settings import configure_tables
 from distfile_mirror.catalog import database
 from distfile_mirror.cli.main import make_app
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config
@@ -60,7 +63,7 @@ def metrics() -> str:
     """Return a table of the product's own metrics for each port."""
     with tempfile.TemporaryDirectory() as folder:
         proxy = list(CounterCollector(Path(folder)).collect())
-        admin = _collected(_admin_registry(Path(folder)))
+        admin = _collected(_admin_registry())
         others = [*_collected(DOWNLOADER_METRICS), *_collected(VERIFIER_METRICS)]
     authority = GaugeMetricFamily(CA_METRIC, CA_METRIC_TEXT)
     values = [
@@ -71,16 +74,50 @@ def metrics() -> str:
     return "\n\n".join((*told, "## Downloaders and verify", _metric_table(others)))
 
 
+def operations() -> str:
+    """Return the table of the operations of the REST API, as its OpenAPI document and the table of rights have them."""
+    from distfile_mirror.admin.api import api  # noqa: PLC0415 - Django must be set up first
+
+    document = api.get_openapi_schema(path_prefix="")
+    found = [
+        (f"{method.upper()} {path}", each) for path, at in document["paths"].items() for method, each in at.items()
+    ]
+    refusals = {request: _refusals(operation) for request, operation in found}
+    always = set.intersection(*refusals.values())
+    rows = [
+        (
+            f"`{request}`",
+            f"{operation['summary']}. {operation.get('description', '')}",
+            _taken(operation, document["components"]["schemas"]),
+            RIGHTS[request],
+            _listed(set(_statuses(operation)) - refusals[request]),
+            _listed(refusals[request] - always),
+        )
+        for request, operation in found
+    ]
+    table = _table(("Request", "What it does", "Takes", "Least role", "Answers", "Refusals"), rows)
+    return f"{table}\n\nEach may also be answered {_listed(always)}."
+
+
 PAGES = {
     "reference/settings.md": settings,
     "reference/commands.md": commands,
     "reference/metrics.md": metrics,
+    "reference/rest-api.md": operations,
     "explanation/states.md": states,
 }
 
 
 def main() -> int:
     """Write every page that is stale, or only name them."""
+    with tempfile.TemporaryDirectory() as folder:
+        # An empty catalog: some metrics are there only if the database answers.
+        configure_tables(f"sqlite:///{folder}/catalog.sqlite3")
+        database.migrate()
+        return _write_stale()
+
+
+def _write_stale() -> int:
     stale = []
     for name, make in PAGES.items():
         page = DOCS / name
@@ -190,10 +227,7 @@ def _option_default(parameter: Any) -> str:
     return ", else ".join(parts)
 
 
-def _admin_registry(folder: Path) -> CollectorRegistry:
-    """Return the admin's metrics over an empty catalog: some are there only if the database answers."""
-    database.configure(f"sqlite:///{folder / 'catalog.sqlite3'}")
-    database.migrate()
+def _admin_registry() -> CollectorRegistry:
     from distfile_mirror.admin.monitoring import REGISTRY  # noqa: PLC0415 - Django must be set up first
 
     return REGISTRY
@@ -227,6 +261,28 @@ LABELS_BY_NAME = {
     "distfile_mirror_upstream_checks": ("verdict",),
     "distfile_mirror_verified_blobs": ("result",),
 }
+
+
+def _statuses(operation: dict[str, Any]) -> list[int]:
+    return [int(status) for status in operation["responses"]]
+
+
+def _refusals(operation: dict[str, Any]) -> set[int]:
+    return {status for status in _statuses(operation) if status >= HTTPStatus.BAD_REQUEST}
+
+
+def _listed(statuses: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(statuses)))
+
+
+def _taken(operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Return the parameters of the query and the fields of the body; those that must be given come first, in bold."""
+    fields = [(each["name"], each["required"]) for each in operation.get("parameters", ()) if each["in"] == "query"]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+        fields += [(name, name in schema.get("required", ())) for name in schema["properties"]]
+    required = [f"**`{name}`**" for name, is_required in fields if is_required]
+    return ", ".join([*required, *(f"`{name}`" for name, is_required in fields if not is_required)])
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
