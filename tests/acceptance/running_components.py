@@ -6,7 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from tests.acceptance.running_mirror import DIRECT, PROGRAM, clean_environment, free_port
 
@@ -73,6 +73,20 @@ class Component:
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None
+
+
+@contextmanager
+def watched(folder, name, data):
+    """Run a component ``name`` on the data folder ``data`` that has no port but for its metrics, which is given."""
+    port = free_port()
+    environment = {"DISTFILE_MIRROR_METRICS_LISTEN": f"127.0.0.1:{port}"}
+    component = Component(folder, name, name, "--watch", "--data-dir", data, environment=environment)
+    component.port = port
+    try:
+        component.start().wait_until_up("/health")
+        yield port
+    finally:
+        component.stop()
 
 
 def command(folder, *arguments, check=True, environment=()):

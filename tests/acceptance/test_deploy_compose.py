@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 import yaml
@@ -10,12 +11,15 @@ import yaml
 from distfile_mirror.config import load_config
 from tests.acceptance import known_settings
 from tests.acceptance.pages import ROOT, blocks
+from tests.acceptance.running_components import watched
 from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
 from tests.requirements import skip
 
 PAGE = "docs/howto/deploy-on-one-machine.md"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
-COMPONENTS = {"web-proxy", "web-admin", "cron-download-files", "cron-download-containers"}
+# Without a port but for metrics.
+WATCHED = {"cron-download-files", "cron-download-containers"}
+COMPONENTS = {"web-proxy", "web-admin", *WATCHED}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,7 @@ def test_commands_and_settings_are_real(ours, monkeypatch):
         assert config.s3_endpoint == "http://s3:8333"
         assert "@postgres/" in config.database_url
         assert (config.ca_passphrase is not None) == (name in ("ca", "web-proxy"))
+        assert (config.metrics_listen is not None) == (name in WATCHED)
 
 
 def test_the_ca_is_made_as_the_file_says(ours, tmp_path):
@@ -143,9 +148,22 @@ def test_people_come_from_this_machine_only(services):
     assert "127.0.0.1" in str(port)
 
 
+def test_prometheus_finds_what_has_a_port_for_metrics(services):
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    found = [each for job in config["scrape_configs"] for each in job.get("dns_sd_configs", ())]
+    assert {name for each in found for name in each["names"]} == WATCHED
+    for name in WATCHED:
+        assert "metrics" in services[name]["networks"]
+        assert services[name]["environment"]["DISTFILE_MIRROR_METRICS_LISTEN"] == f"0.0.0.0:{found[0]['port']}"
+    assert {(each["type"], each["port"]) for each in found} == {("A", found[0]["port"])}
+
+
 def test_health_checks_tell_health(ours, tmp_path):
-    with RunningMirror(tmp_path, flags=("--workers", "1")) as mirror:
+    with RunningMirror(tmp_path, flags=("--workers", "1")) as mirror, ExitStack() as stack:
         ports = {"web-proxy": ("3128", mirror.proxy_port), "web-admin": ("8080", mirror.admin_port)}
+        for name in WATCHED:
+            ports[name] = ("9464", stack.enter_context(watched(tmp_path, name, mirror.data)))
+        assert set(ports) == COMPONENTS
         for name, (usual, here) in ports.items():
             kind, python, *arguments = ours[name]["healthcheck"]["test"]
             assert (kind, python) == ("CMD", "python")

@@ -83,9 +83,9 @@ def machine(image, tmp_path, authority, upstream):
     log = (tmp_path / "log").open("w+b")
     with log, ExitStack() as ended:
 
-        def start(*arguments, **options):
-            options = {"stdout": log, "stderr": log, **options}
-            process = container_image.start(root, config, data, *arguments, environment=environment, **options)
+        def start(*arguments, more=(), **options):
+            options = {"stdout": log, "stderr": log, "environment": {**environment, **dict(more)}, **options}
+            process = container_image.start(root, config, data, *arguments, **options)
             ended.callback(process.wait)
             ended.callback(process.kill)
             return process
@@ -110,9 +110,12 @@ def test_version(machine):
 def test_a_file_gets_through_the_four_components(machine):
     for once in (["ca", "init"], ["migrate"]):
         done(machine(*once, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-    processes = [machine(*arguments) for arguments in COMPONENTS]
+    watched = {name: f"127.0.0.1:{free_port()}" for name, *more in COMPONENTS if more}
+    metrics = {name: {"DISTFILE_MIRROR_METRICS_LISTEN": address} for name, address in watched.items()}
+    processes = [machine(*arguments, more=metrics.get(arguments[0], ())) for arguments in COMPONENTS]
     proxy, admin = (f"http://{machine.environment[f'DISTFILE_MIRROR_{name}_LISTEN']}" for name in ("PROXY", "ADMIN"))
-    for url in (proxy, admin):
+    urls = {"web-proxy": proxy, "web-admin": admin, **{name: f"http://{at}" for name, at in watched.items()}}
+    for url in urls.values():
         wait_until_healthy(url, machine.log)
     add = [PROGRAM, "add", URI, "--project", "tests", "--reason", "to see it work", "--wait", "--timeout", "60"]
     declared = subprocess.run(
@@ -126,7 +129,7 @@ def test_a_file_gets_through_the_four_components(machine):
         check=True,
     )
     assert got.stdout == b"foo\n"
-    for name, url in (("web-proxy", proxy), ("web-admin", admin)):
+    for name, url in urls.items():
         assert is_healthy_to_compose(machine, name, url)
         assert not is_healthy_to_compose(machine, name, "http://127.0.0.1:1")
     written = {path.lstat().st_uid for path in machine.data.rglob("*") if path.name != "upstream-ca.pem"}

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import httpx
 import kubernetes_validate
@@ -18,8 +18,8 @@ from distfile_mirror.config import load_config
 from distfile_mirror.supervisor import KILL_AFTER_GRACE_SECONDS
 from tests.acceptance import known_settings
 from tests.acceptance.pages import ROOT, blocks
-from tests.acceptance.running_components import Component
-from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment, free_port
+from tests.acceptance.running_components import watched
+from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
 from tests.requirements import skip
 
 PAGE = "docs/howto/deploy-on-kubernetes.md"
@@ -348,7 +348,7 @@ def test_probes_ask_what_is_answered(render, tmp_path):
     with RunningMirror(tmp_path, environment=environment, flags=("--workers", "1")) as mirror, ExitStack() as stack:
         ports = {"web-proxy": mirror.proxy_port, "web-admin": mirror.admin_port}
         for name in ("cron-download-files", "cron-download-containers"):
-            ports[name] = stack.enter_context(downloader(tmp_path, name, mirror.data))
+            ports[name] = stack.enter_context(watched(tmp_path, name, mirror.data))
         for component, path in itertools.chain(*(((name, path) for path in paths) for name, paths in asked.items())):
             answer = httpx.get(
                 f"http://127.0.0.1:{ports[component]}{path}",
@@ -356,20 +356,6 @@ def test_probes_ask_what_is_answered(render, tmp_path):
                 trust_env=False,
             )
             assert answer.status_code == 200, (component, path)
-
-
-@contextmanager
-def downloader(folder, name, data):
-    """A downloader of its own, with a port for its metrics, which is yielded."""
-    port = free_port()
-    environment = {"DISTFILE_MIRROR_METRICS_LISTEN": f"127.0.0.1:{port}"}
-    component = Component(folder, name, name, "--watch", "--data-dir", data, environment=environment)
-    component.port = port
-    try:
-        component.start().wait_until_up("/health")
-        yield port
-    finally:
-        component.stop()
 
 
 def test_no_secret_is_committed():

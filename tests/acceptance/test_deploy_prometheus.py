@@ -152,9 +152,7 @@ def test_configurations_are_accepted(name, tmp_path):
     (tmp_path / name).write_text(yaml.safe_dump(config))
     done = promtool("check", "config", "--lint-fatal", tmp_path / name)
     assert done.returncode == 0, done.stdout + done.stderr
-    jobs = {"distfile-mirror-proxy", "distfile-mirror-admin"}
-    if name == "kubernetes.yml":
-        jobs.add("distfile-mirror-downloader")
+    jobs = {"distfile-mirror-proxy", "distfile-mirror-admin", "distfile-mirror-downloader"}
     assert {job["job_name"] for job in config["scrape_configs"]} == jobs
 
 
