@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from distfile_mirror.config import load_config
+from distfile_mirror.downloaders import repairs
+from distfile_mirror.downloaders.loop import STORED_FOR_EACH
 from distfile_mirror.supervisor import KILL_AFTER_GRACE_SECONDS
 from tests.acceptance import known_settings
 from tests.acceptance.pages import ROOT, blocks
@@ -241,10 +243,19 @@ def test_commands_and_settings_are_real(objects, monkeypatch):
         assert bool(config.secret_key) == bool(config.metrics_token) == ("admin" in name)
         [data] = [volume["emptyDir"] for volume in pods(objects)[name]["spec"]["volumes"] if volume["name"] == "data"]
         if "proxy" in name:
-            assert config.cache_bytes < int(data["sizeLimit"].removesuffix("Gi")) << 30
+            assert config.cache_bytes < bytes_of(data["sizeLimit"])
+        if "download" in name:
+            # Of images nothing is begun before the one before it is stored.
+            at_once = config.download_concurrency_per_image if "containers" in name else 1 + STORED_FOR_EACH
+            most = config.download_concurrency * at_once + repairs.AT_ONCE
+            assert most * config.download_max_bytes < bytes_of(data["sizeLimit"])
         assert not config.proxy_listen.is_loopback
         assert not config.admin_listen.is_loopback
         assert config.metrics_listen is None or not config.metrics_listen.is_loopback
+
+
+def bytes_of(quantity):
+    return int(quantity.removesuffix("Gi")) << 30
 
 
 def test_the_key_of_the_ca_is_the_proxy_s_alone(objects):

@@ -25,6 +25,9 @@ from distfile_mirror.downloaders.settings import LoopSettings, Summary
 from distfile_mirror.errors import MirrorError, StorageError, UnavailableError
 from distfile_mirror.model.request_ids import new_request_id
 
+# Of what is being stored there may be so many for each one that may come.
+STORED_FOR_EACH = 3
+
 C = TypeVar("C", bound=Claimed)
 # What is recorded of a row that was fetched, by its kind of artifact.
 F = TypeVar("F", bound=RowOutcome)
@@ -78,7 +81,7 @@ class DownloadLoop(Generic[C, F]):
         self._group: asyncio.TaskGroup
         self._loop: asyncio.AbstractEventLoop
         # What is being stored counts for no host, and must not pile up in memory: of small files, all of each.
-        self._most_tasks = 4 * settings.concurrency
+        self._most_tasks = (1 + STORED_FOR_EACH) * settings.concurrency
         self._transferring: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._task_of: dict[int, asyncio.Task[None]] = {}
