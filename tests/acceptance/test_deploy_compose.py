@@ -18,7 +18,7 @@ from tests.requirements import skip
 PAGE = "docs/howto/deploy-on-one-machine.md"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 # Without a port but for metrics.
-WATCHED = {"cron-download-files", "cron-download-containers"}
+WATCHED = {"cron-download-files", "cron-download-containers", "verify"}
 COMPONENTS = {"web-proxy", "web-admin", *WATCHED}
 
 
@@ -141,6 +141,10 @@ def test_database_and_store_are_inside(services):
     for name in ("postgres", "s3", "bucket"):
         assert list(services[name]["networks"]) == ["inside"]
         assert "ports" not in services[name]
+
+
+def test_verify_reaches_nobody_else(services):
+    assert set(services["verify"]["networks"]) == {"inside", "metrics"}
 
 
 def test_people_come_from_this_machine_only(services):

@@ -25,6 +25,7 @@ COMPONENTS = (
     ["web-admin"],
     ["cron-download-files", "--watch"],
     ["cron-download-containers", "--watch"],
+    ["verify", "--watch"],
 )
 
 
@@ -107,7 +108,7 @@ def test_version(machine):
     assert done(asked) == f"distfile-mirror {__version__}\n"
 
 
-def test_a_file_gets_through_the_four_components(machine):
+def test_a_file_gets_through_the_components(machine):
     for once in (["ca", "init"], ["migrate"]):
         done(machine(*once, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     watched = {name: f"127.0.0.1:{free_port()}" for name, *more in COMPONENTS if more}

@@ -29,7 +29,8 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 COMPONENTS = ["cron", "load-balancer", "admin-egress"]
 OLDEST = "1.25"
 OLDEST_KUBECTL = (1, 22)
-ENV_FILES = ["migrate", "web-proxy", "web-admin", "cron-download-files", "cron-download-containers"]
+WATCHED = ["cron-download-files", "cron-download-containers", "verify"]
+ENV_FILES = ["migrate", "web-proxy", "web-admin", *WATCHED]
 WORKLOADS = {
     "Deployment": lambda spec: spec["template"],
     "Job": lambda spec: spec["template"],
@@ -149,15 +150,22 @@ def test_selectors_select_pods(objects):
     labels = [template["metadata"]["labels"] for template in pods(objects).values()]
     for each in of(objects, "Deployment"):
         assert selects(each["spec"]["selector"], each["spec"]["template"]["metadata"]["labels"])
-        for spread in each["spec"]["template"]["spec"]["topologySpreadConstraints"]:
+        spreads = each["spec"]["template"]["spec"].get("topologySpreadConstraints", ())
+        assert bool(spreads) == is_many(each)
+        for spread in spreads:
             assert spread["labelSelector"] == each["spec"]["selector"]
     selectors = [{"matchLabels": each["spec"]["selector"]} for each in of(objects, "Service")]
     selectors += [each["spec"]["selector"] for each in of(objects, "PodDisruptionBudget")]
     selectors += [each["spec"]["podSelector"] for each in of(objects, "NetworkPolicy")]
     for selector in selectors:
         assert any(selects(selector, each) for each in labels), selector
-    stays = {name_of(each) for each in of(objects, "Deployment")}
+    stays = {name_of(each) for each in of(objects, "Deployment") if is_many(each)}
     assert {name_of(each) for each in of(objects, "PodDisruptionBudget")} == stays
+
+
+def is_many(deployment):
+    """Tell whether there is more than one pod of it, to be spread and to be counted when a node is drained."""
+    return deployment["spec"].get("replicas") != 1
 
 
 def test_ports_are_those_of_containers(objects):
@@ -335,7 +343,7 @@ def test_cron_jobs_take_the_place_of_the_downloaders_that_stay(render):
         name_of(each) for each in of(plain, "Deployment") if "cron" in name_of(each)
     }
     assert not [each for each in of(cron, "Deployment", "PodDisruptionBudget") if "cron" in name_of(each)]
-    assert not [each for each in containers(cron).values() if "--watch" in each["args"]]
+    assert [each["args"][0] for each in containers(cron).values() if "--watch" in each["args"]] == ["verify"]
 
 
 def test_the_load_balancer_is_wanted_explicitly(render):
@@ -354,11 +362,11 @@ def test_probes_ask_what_is_answered(render, tmp_path):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if path := container.get(probe, {}).get("httpGet", {}).get("path"):
                 asked.setdefault(name.removeprefix("distfile-mirror-"), set()).add(path)
-    assert set(asked) == {"web-proxy", "web-admin", "cron-download-files", "cron-download-containers"}
+    assert set(asked) == {"web-proxy", "web-admin", *WATCHED}
     environment = {"DISTFILE_MIRROR_ADMIN_HOSTS": "10.0.0.7"}
     with RunningMirror(tmp_path, environment=environment, flags=("--workers", "1")) as mirror, ExitStack() as stack:
         ports = {"web-proxy": mirror.proxy_port, "web-admin": mirror.admin_port}
-        for name in ("cron-download-files", "cron-download-containers"):
+        for name in WATCHED:
             ports[name] = stack.enter_context(watched(tmp_path, name, mirror.data))
         for component, path in itertools.chain(*(((name, path) for path in paths) for name, paths in asked.items())):
             answer = httpx.get(

@@ -17,6 +17,8 @@ ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["gr
 PROXY = 'job="distfile-mirror-proxy",instance="a:3128"'
 REQUESTS = "distfile_mirror_proxy_requests_total"
 HANDSHAKES = "distfile_mirror_proxy_tls_handshakes"
+ROUND = "distfile_mirror_round"
+BLOBS_OF_A = '_timestamp_seconds{round="blobs",instance="a"}'
 DAY = 86400
 # What fires after two hours, what does not, as series and values of one minute each; and the labels of what fires.
 # Time begins at 0 there.
@@ -70,6 +72,11 @@ CASES = {
         {f"distfile_mirror_proxy_sightings_dropped_total{{{PROXY}}}": "0+1x200"},
         'instance="a:3128"',
     ),
+    "DistfileMirrorStoreCorrupt": (
+        {f'distfile_mirror_proxy_cache_corrupt_total{{{PROXY},worker="0"}}': "0x100 1x100"},
+        {f'distfile_mirror_proxy_cache_corrupt_total{{{PROXY},worker="0"}}': "3x200"},
+        'instance="a:3128"',
+    ),
     "DistfileMirrorCAEndsInTwoMonths": (
         {f"distfile_mirror_ca_not_after_seconds{{{PROXY}}}": f"{59 * DAY}x200"},
         {f"distfile_mirror_ca_not_after_seconds{{{PROXY}}}": f"{61 * DAY}x200"},
@@ -117,7 +124,14 @@ CASES = {
         {'distfile_mirror_damaged_blobs{problem="missing"}': "0x200"},
         'problem="corrupt"',
     ),
+    "DistfileMirrorVerificationStands": (
+        {f"{ROUND}_finished{BLOBS_OF_A}": "0x2000", f"{ROUND}_started{BLOBS_OF_A}": f"{DAY}x2000"},
+        {f"{ROUND}_finished{BLOBS_OF_A}": f"{3 * DAY}x2000", f"{ROUND}_started{BLOBS_OF_A}": f"{DAY}x2000"},
+        'round="blobs"',
+    ),
 }
+# What takes longer: when it is looked, and how far apart values are.
+SLOW = {"DistfileMirrorVerificationStands": ("62d", "1h")}
 
 
 @pytest.fixture(autouse=True)
@@ -152,8 +166,8 @@ def test_configurations_are_accepted(name, tmp_path):
     (tmp_path / name).write_text(yaml.safe_dump(config))
     done = promtool("check", "config", "--lint-fatal", tmp_path / name)
     assert done.returncode == 0, done.stdout + done.stderr
-    jobs = {"distfile-mirror-proxy", "distfile-mirror-admin", "distfile-mirror-downloader"}
-    assert {job["job_name"] for job in config["scrape_configs"]} == jobs
+    jobs = {"proxy", "admin", "downloader", "verify"}
+    assert {job["job_name"] for job in config["scrape_configs"]} == {f"distfile-mirror-{job}" for job in jobs}
 
 
 def test_every_alert_has_a_case():
@@ -162,23 +176,41 @@ def test_every_alert_has_a_case():
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_alert_fires_when_it_should_and_at_no_other_time(alert, tmp_path):
-    firing, quiet, labels = CASES[alert]
-    rules = {"rule_files": [str(RULES)], "evaluation_interval": "1m"}
-    expected = [expected_alert(alert, dict(re.findall(r'(\w+)="([^"]*)"', labels)))]
-    for name, series, alerts in (("firing", firing, expected), ("quiet", quiet, []), ("swapped", firing, [])):
-        path = tmp_path / f"{name}.yml"
-        path.write_text(yaml.safe_dump({**rules, "tests": [one_test(alert, series, alerts)]}))
-        done = promtool("test", "rules", path)
-        # The last one shows that promtool tells the two apart.
-        assert (done.returncode == 0) == (name != "swapped"), done.stdout + done.stderr
+    firing, quiet, _labels = CASES[alert]
+    judge(alert, firing, tmp_path / "firing.yml", fires=True)
+    judge(alert, quiet, tmp_path / "quiet.yml", fires=False)
+    with pytest.raises(AssertionError, match="FAILED"):  # promtool tells the two apart
+        judge(alert, firing, tmp_path / "swapped.yml", fires=False)
 
 
-def one_test(alert, series, alerts):
-    return {
-        "interval": "1m",
+@pytest.mark.parametrize(
+    ("finished", "started", "fires"),
+    [
+        pytest.param(0, 3 * DAY, False, id="a first round that still goes on"),
+        pytest.param(DAY, 61 * DAY, True, id="a round that was begun late"),
+        pytest.param(DAY, DAY, True, id="no other round since"),
+        pytest.param(32 * DAY, 61 * DAY, False, id="one round after the other"),
+    ],
+)
+def test_rounds(finished, started, fires, tmp_path):
+    series = {f"{ROUND}_finished{BLOBS_OF_A}": f"{finished}x2000", f"{ROUND}_started{BLOBS_OF_A}": f"{started}x2000"}
+    # Upstreams have a round of their own.
+    series |= {name.replace("blobs", "upstreams"): f"{DAY}x2000" for name in series}
+    judge("DistfileMirrorVerificationStands", series, tmp_path / "round.yml", fires=fires)
+
+
+def judge(alert, series, path, *, fires):
+    """Have promtool judge whether ``alert`` fires, with the labels that it should have, or does not."""
+    when, interval = SLOW.get(alert, ("2h", "1m"))
+    expected = [expected_alert(alert, dict(re.findall(r'(\w+)="([^"]*)"', CASES[alert][2])))] if fires else []
+    test = {
+        "interval": interval,
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "alert_rule_test": [{"eval_time": "2h", "alertname": alert, "exp_alerts": alerts}],
+        "alert_rule_test": [{"eval_time": when, "alertname": alert, "exp_alerts": expected}],
     }
+    path.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": interval, "tests": [test]}))
+    done = promtool("test", "rules", path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def expected_alert(alert, labels):

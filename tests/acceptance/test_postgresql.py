@@ -1,5 +1,6 @@
 """The four components on a real PostgreSQL, each signed in as a user that may do what it must and no more."""
 
+import json
 import subprocess
 import time
 
@@ -30,6 +31,7 @@ class Installation:
 
     def __init__(self, folder, database, upstream, registry):
         self.database = database
+        self.folder, self.data = folder, folder / "data"
         owner = ["--data-dir", folder / "data", "--database-url", database.url("mirror")]
         command(folder, "ca", "init", "--data-dir", folder / "data", "--ca-dir", folder / "authority")
         command(folder, "migrate", *owner)
@@ -61,6 +63,14 @@ class Installation:
     def __exit__(self, *_):
         for each in self.components:
             each.stop()
+
+    def verify(self):
+        """Return the exit status, and how many blobs were found damaged."""
+        environment = {"DISTFILE_MIRROR_DATABASE_URL": self.database.url("mirror", "files")}
+        arguments = ("verify", "--rate", "0", "--data-dir", self.data)
+        done = command(self.folder, *arguments, check=False, environment=environment)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)["damaged"]
 
     def wait_for(self, path, state="present"):
         until = time.monotonic() + 30
@@ -116,6 +126,21 @@ def test_four_components_with_four_roles(installation, upstream, registry):
         time.sleep(0.2)
     for component in installation.components:
         assert "permission denied" not in component.log.read_text(), component.name
+
+
+def test_verify_works_with_the_role_of_the_files(installation, upstream):
+    upstream.routes["/a"] = file(b"bytes of a\n")
+    status, declared = api(installation.admin, "/files", {"uri": "http://up.test/a", **USE})
+    assert status == 201
+    sha256 = installation.wait_for(f"/files/{declared['id']}")["sha256"]
+    blob = installation.data / "blobs" / "sha256" / sha256[:2] / sha256
+    assert installation.verify() == (0, 0)
+    blob.unlink()
+    assert installation.verify() == (1, 1)
+    until = time.monotonic() + 30
+    while not blob.exists():  # the downloader repairs it
+        assert time.monotonic() < until, installation.files.log.read_text()
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """For machines that watch: ``/health`` and ``/metrics`` (Prometheus)."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
@@ -95,6 +96,11 @@ def _care_metrics() -> Iterable[Metric]:
         "Blobs read again, or upstreams asked, in the round under way or the last one.",
         labels=["round"],
     )
+    started = GaugeMetricFamily(
+        "distfile_mirror_round_started_timestamp_seconds",
+        "When the round under way or the last one was begun (Unix time); 0 if none was.",
+        labels=["round"],
+    )
     finished = GaugeMetricFamily(
         "distfile_mirror_round_finished_timestamp_seconds",
         "When the last whole round was finished (Unix time); 0 if none was.",
@@ -102,9 +108,13 @@ def _care_metrics() -> Iterable[Metric]:
     )
     for each in rounds():
         looked_at.add_metric([each.name], each.looked_at)
-        finished.add_metric([each.name], each.finished_at.timestamp() if each.finished_at else 0)
-    yield looked_at
-    yield finished
+        started.add_metric([each.name], _unix(each.started_at))
+        finished.add_metric([each.name], _unix(each.finished_at))
+    yield from (looked_at, started, finished)
+
+
+def _unix(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0
 
 
 ProcessCollector(registry=REGISTRY)

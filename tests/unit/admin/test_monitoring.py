@@ -1,11 +1,14 @@
 """For machines that watch."""
 
+import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
+from distfile_mirror.catalog import rounds
 from distfile_mirror.errors import StorageError
 from tests.unit.catalog import images
 from tests.unit.catalog.files import declare, failed, fetching
@@ -84,3 +87,14 @@ def test_metrics_count_files_queue_and_requests(client):
     for key in (("4xx", "GET"), ("4xx", "other")):
         name = ("distfile_mirror_admin_requests_total", *sorted(key))
         assert after[name] == before.get(name, 0) + 1
+
+
+def test_metrics_tell_when_a_round_was_begun_and_finished(client):
+    names = [f"distfile_mirror_round_{each}_timestamp_seconds" for each in ("started", "finished")]
+    assert (names[0], rounds.BLOBS) not in samples(client)
+    going = rounds.take(rounds.BLOBS, "verify", lease=timedelta(minutes=2), again_after=timedelta(days=30))
+    began, finished = (samples(client)[name, rounds.BLOBS] for name in names)
+    assert time.time() - 60 < began <= time.time()
+    assert finished == 0
+    rounds.finish(going)
+    assert [began <= samples(client)[name, rounds.BLOBS] <= time.time() for name in names] == [True, True]
