@@ -1,6 +1,7 @@
 """Restarts and reloads under load: no request is lost that its client did not see refused before it was sent."""
 
 import http.client
+import shutil
 import signal
 import socket
 import ssl
@@ -186,12 +187,20 @@ def test_a_wrong_configuration_changes_nothing(served):
     assert processes_of(served) == old
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A data folder with a CA and an empty database, to be copied."""
+    folder = tmp_path_factory.mktemp("installed")
+    command(folder, "ca", "init", "--data-dir", folder)
+    command(folder, "migrate", "--data-dir", folder)
+    return folder
+
+
 @pytest.fixture
-def two_proxies(tmp_path, downloads):
+def two_proxies(tmp_path, installed, downloads):
     """Two proxies, one admin, one downloader, each a process of its own."""
+    shutil.copytree(installed, tmp_path / "data")
     data = ["--data-dir", tmp_path / "data"]
-    command(tmp_path, "ca", "init", *data)
-    command(tmp_path, "migrate", *data)
     proxies = []
     for number in (1, 2):
         shared = ["--database-url", f"sqlite:///{tmp_path}/data/catalog.sqlite3", "--ca-dir", tmp_path / "data" / "ca"]
@@ -258,10 +267,9 @@ def test_components_that_stand_alone_begin_anew_at_sighup(two_proxies):
 
 
 @pytest.fixture
-def configure(tmp_path):
+def configure(tmp_path, installed):
     """Return what gives a component a configuration: it is started with it, or told to read it by SIGHUP."""
-    command(tmp_path, "ca", "init", "--data-dir", tmp_path / "data")
-    command(tmp_path, "migrate", "--data-dir", tmp_path / "data")
+    shutil.copytree(installed, tmp_path / "data")
     started = []
 
     def begin(component, **settings):
