@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from distfile_mirror.catalog.fields import ChecksumsField
+from distfile_mirror.catalog.seen import ArtifactKind
 from distfile_mirror.model.states import State
 
 
@@ -241,10 +242,6 @@ class Use(models.Model):
         return f"{self.project}: {self.reason}"
 
 
-# Subjects of events that are in the downloaders' queue.
-ARTIFACTS = frozenset({"file", "image"})
-
-
 class AuditEvent(models.Model):
     """One change: who, when, what, from what to what. Rows are only ever added."""
 
@@ -271,7 +268,7 @@ class AuditEvent(models.Model):
         if self.pk is not None:
             _refuse_change()
         super().save(*args, **kwargs)
-        if self.subject_kind in ARTIFACTS:
+        if self.subject_kind in frozenset(ArtifactKind):
             _request_models.note_request(self.subject_kind, self.subject_id)
 
     def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:

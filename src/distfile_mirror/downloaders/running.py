@@ -106,8 +106,7 @@ async def run_downloader(
         tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool, callers.blobs), upstream.max_bytes)
         await catalog.patiently(partial(release_dead_owners, owners, queue.release_owner), stop)
         work = make_work(tools, owner.name)
-        chores: list[Callable[[], Awaitable[None]]] = [partial(_keep_house, store)]
-        for chore in (*chores, *(each.watch for each in work.chores if watch)):
+        for chore in (lambda: _keep_house(store), *(each.watch for each in work.chores if watch)):
             stack.push_async_callback(_cancel, asyncio.create_task(_go_on_with(chore)))
         loop = DownloadLoop(
             owner=owner.name, kind=kind, queue=queue, catalog=catalog, fetch=work.fetch, settings=settings, stop=stop
