@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from distfile_mirror.blobs.blob_source import QUIET_SECONDS
 from tests.acceptance.docker_registry import run
 from tests.acceptance.running_mirror import DIRECT, RunningMirror, clean_environment
 from tests.ceph_gateway import BUCKET, REGION
@@ -149,8 +150,8 @@ def test_the_first_bytes_come_before_the_last_are_there(mirror, upstream, relay)
 
 
 def served_again(mirror, uri):
-    """Return what is served, soon after an outage: one worker may know of its end before another."""
-    until = time.monotonic() + 30
+    """Return what is served, soon after an outage: a worker that has just failed asks nobody for a second."""
+    until = time.monotonic() + QUIET_SECONDS + 2
     while status_of(done := curl(mirror, uri)) != 200:
         assert status_of(done) == 503
         assert time.monotonic() < until
