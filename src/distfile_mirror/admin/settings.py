@@ -155,6 +155,7 @@ def _tables() -> dict[str, Any]:
         "INSTALLED_APPS": list(APPS),
         "MIDDLEWARE": list(MIDDLEWARE),  # allauth refuses to be set up without its own
         "USE_TZ": True,
+        "TIME_ZONE": "UTC",
         "USE_I18N": False,
         "LOGGING_CONFIG": None,
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",

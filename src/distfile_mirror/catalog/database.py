@@ -49,6 +49,7 @@ def configure(url: str) -> None:
         DATABASES={"default": database_settings(url)},
         INSTALLED_APPS=[CATALOG_APP],
         USE_TZ=True,
+        TIME_ZONE="UTC",  # Django's own default is a place in America
         LOGGING_CONFIG=None,
     )
     django.setup()

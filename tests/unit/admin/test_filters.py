@@ -1,6 +1,7 @@
 """What the templates write often."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import timezone as zones
 
 import pytest
 from django.utils import timezone
@@ -64,3 +65,8 @@ def test_digests_and_facts():
         "0",
         "x",
     ]
+
+
+def test_the_exact_time_is_utc():
+    assert 'title="2026-01-31 23:30:00 UTC"' in ago(datetime(2026, 1, 31, 23, 30, tzinfo=UTC))
+    assert 'title="2026-01-31 21:30:00 UTC"' in ago(datetime(2026, 1, 31, 23, 30, tzinfo=zones(timedelta(hours=2))))

@@ -134,6 +134,7 @@ def test_audit_is_filtered(client):
     assert "registry.test" in page
     assert "example.org/a" not in page
     assert "No change is like that" in text(client.get("/audit?action=nothing"))
+    assert 'value="2026-01-31T23:30:00+00:00"' in text(client.get("/audit?since=2026-01-31T23:30:00Z"))
 
 
 def test_several_files_at_once(client):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -83,7 +83,7 @@ def ago(moment: datetime | None) -> SafeString:
     """Write a time as people say it, the exact one (UTC) on hover; nothing for None."""
     if moment is None:
         return mark_safe("")
-    exact = moment.astimezone(timezone.get_default_timezone()).strftime("%Y-%m-%d %H:%M:%S UTC")
+    exact = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, _spoken(timezone.now() - moment)
     )
