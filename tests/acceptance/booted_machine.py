@@ -61,14 +61,14 @@ class BootedMachine:
         for group in [*sorted(self._group.rglob("*/"), key=lambda path: -len(path.parts)), self._group]:
             _remove(group)
 
-    def run(self, *command, check=True, **options):
+    def run(self, *command, check=True, timeout=60, **options):
         """Run a program on that machine, as root; return the finished process."""
         done = subprocess.run(
             ["nsenter", "--target", str(self._first), "--pid", "--mount", "--uts", "--ipc", "--cgroup", *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout,
             check=False,
             **options,
         )

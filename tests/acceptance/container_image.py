@@ -76,14 +76,14 @@ def make_base(folder):
     )
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=ignored, symlinks=False)
     shutil.copy(python, folder / "usr" / "local" / "bin" / "python3")
-    _copy_libraries(folder, python, library)
+    # Those that the packages need, too, which will be installed.
+    copy_libraries(folder, [python, *library.rglob("*.so"), *Path(sysconfig.get_path("purelib")).rglob("*.so")])
     return folder
 
 
-def _copy_libraries(folder, python, library):
-    """Copy what the loader finds for Python, its modules, and the packages that will be installed."""
-    there = [python, *library.rglob("*.so"), *Path(sysconfig.get_path("purelib")).rglob("*.so")]
-    told = run("ldd", *there).stdout
+def copy_libraries(folder, programs):
+    """Copy into the root ``folder`` what the loader finds for programs and libraries."""
+    told = run("ldd", *programs).stdout
     for path in {Path(found) for found in re.findall(r"(/\S+) \(0x", told)}:
         if path.is_relative_to(sysconfig.get_path("purelib")):
             continue

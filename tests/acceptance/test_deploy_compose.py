@@ -27,9 +27,8 @@ def folder(tmp_path_factory):
     """A checkout in which the lines of the page were typed."""
     checkout = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "deploy", checkout / "deploy", ignore=shutil.ignore_patterns(".env", "secrets"))
-    subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", blocks(PAGE)[-1]], cwd=checkout, env=clean_environment(), check=True
-    )
+    [typed] = [block for block in blocks(PAGE) if "POSTGRES_PASSWORD" in block]
+    subprocess.run(["bash", "-euo", "pipefail", "-c", typed], cwd=checkout, env=clean_environment(), check=True)
     return checkout / "deploy"
 
 

@@ -57,7 +57,7 @@ def render(tmp_path_factory):
     checkout = tmp_path_factory.mktemp("checkout")
     shutil.copytree(FOLDER, checkout / "deploy" / "kubernetes")
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks(PAGE))],
+        ["bash", "-euo", "pipefail", "-c", "\n".join(block for block in blocks(PAGE) if "docker" not in block)],
         cwd=checkout,
         env=clean_environment(PATH=f"{PROGRAM.parent}:{os.environ['PATH']}"),
         stdin=subprocess.DEVNULL,

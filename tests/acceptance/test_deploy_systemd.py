@@ -5,9 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -28,6 +26,9 @@ PAGE = "docs/howto/deploy-on-one-machine.md"
 CHECKOUT = "/srv/checkout"
 URI = "https://up.test/foo-1.2.tar.gz"
 LOG = "/var/log/distfile-mirror.log"
+LIBRARIES = "/opt/python/lib"
+PYTHON = {"PATH": f"/opt/python/bin:{os.environ['PATH']}", "LD_LIBRARY_PATH": LIBRARIES}
+UNREACHABLE = re.compile(r"Retrying|ConnectionError|Connection refused|timed out|name resolution", re.IGNORECASE)
 
 
 @pytest.fixture
@@ -125,7 +126,9 @@ connect_to = ["up.test::127.0.0.1:{upstream.port}"]
             yield booted
 
     def test_a_file_gets_through(self, machine, ports, tmp_path):
-        install, start, add_user, reload, _compose = (f"cd {CHECKOUT}\n{block}" for block in blocks(PAGE))
+        own = [f"cd {CHECKOUT}\n{block}" for block in blocks(PAGE) if "docker" not in block and ".env" not in block]
+        program, install, start, add_user, reload = own
+        installed(machine, program)
         typed(machine, install)
         typed(machine, "cp /srv/mirror.toml /etc/distfile-mirror/mirror.toml")
         typed(machine, start)
@@ -148,7 +151,16 @@ connect_to = ["up.test::127.0.0.1:{upstream.port}"]
 
 def typed(machine, block):
     """Paste lines into a terminal of root's; return what they print."""
-    return machine.run("bash", "-euo", "pipefail", "-c", block, env=clean_environment()).stdout
+    environment = clean_environment(LD_LIBRARY_PATH=LIBRARIES)
+    return machine.run("bash", "-euo", "pipefail", "-c", block, env=environment).stdout
+
+
+def installed(machine, block):
+    """Run what installs the program, from the package index."""
+    done = machine.run("bash", "-euo", "pipefail", "-c", block, env=os.environ | PYTHON, check=False, timeout=300)
+    if done.returncode and UNREACHABLE.search(done.stderr):
+        skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def declare(ports, machine):
@@ -164,27 +176,17 @@ def get(ports, ca_file, *, check=True):
 
 
 def prepared(folder, authority):
-    """Return the script that installs; Python and its packages elsewhere, since services see no homes."""
-    packages, python = (
-        sysconfig.get_path("purelib"),
-        f"/opt/python/bin/python{sys.version_info[0]}.{sys.version_info[1]}",
-    )
+    """Return the script that puts Python elsewhere, since services see no homes, and the checkout into its place."""
     return f"""
-mkdir -p "$root"/opt/python "$root"/opt/packages "$root"/opt/src "$root"{Path(INSTALLED).parent}
+mkdir -p "$root"/opt/python
 mount --rbind {sys.base_prefix} "$root/opt/python"
-mount --bind {packages} "$root/opt/packages"
-mount --bind {ROOT / "src"} "$root/opt/src"
-cat > "$root{INSTALLED}" <<'X'
-#!/bin/sh
-export PYTHONPATH=/opt/src:/opt/packages LD_LIBRARY_PATH=/opt/python/lib
-exec {python} -m distfile_mirror "$@"
-X
-chmod 755 "$root{INSTALLED}" "$root"{Path(INSTALLED).parent}
 mkdir -p "$root{CHECKOUT}" "$root/etc/distfile-mirror" "$root/etc/systemd/system/distfile-mirror-.service.d"
 mount --bind {ROOT} "$root{CHECKOUT}"
 cp {folder}/mirror.toml "$root/srv/mirror.toml"
 cp {authority.ca_file} "$root/etc/distfile-mirror/upstream-ca.pem"
 chmod 644 "$root/srv/mirror.toml" "$root/etc/distfile-mirror/upstream-ca.pem"
+printf '[Service]\\nEnvironment=LD_LIBRARY_PATH={LIBRARIES}\\n' \\
+    > "$root/etc/systemd/system/distfile-mirror-.service.d/90-python.conf"
 printf '[Service]\\nStandardOutput=append:{LOG}\\nStandardError=append:{LOG}\\n' \\
     > "$root/etc/systemd/system/distfile-mirror-.service.d/90-log.conf"
 """

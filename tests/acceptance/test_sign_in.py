@@ -1,12 +1,12 @@
 """A server where people sign in and declarations are approved: from the first administrator to the stored file."""
 
-import re
 import ssl
 import subprocess
 
 import httpx
 import pytest
 
+from tests.acceptance.account_page import token_of
 from tests.acceptance.running_mirror import PROGRAM, RunningMirror, clean_environment
 from tests.upstream_server import file
 
@@ -34,23 +34,6 @@ def add_user(mirror, name, role):
     subprocess.run(command, input=PASSWORD, text=True, check=True, capture_output=True, env=clean_environment())
 
 
-def token_of(mirror, name):
-    """Sign in as a person does, and make a token on the account page."""
-    with httpx.Client(base_url=mirror.admin, follow_redirects=True, trust_env=False) as browser:
-
-        def send(path, form):
-            found = re.search('name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(path).text)
-            return {**form, "csrfmiddlewaretoken": found[1]}
-
-        page = browser.post("/sign-in", data=send("/sign-in", {"name": name, "password": PASSWORD, "next": "/account"}))
-        assert page.url.path == "/account", page.text
-        page = browser.post("/account/tokens", data=send("/account", {"name": "cli", "role": "viewer", "days": ""}))
-        assert page.status_code == 200
-        roles = re.findall(r"<option[^>]*>(\w+)</option>", page.text)
-        page = browser.post("/account/tokens", data=send("/account", {"name": "more", "role": roles[-1], "days": "1"}))
-        return re.search(r"dfm_[\w-]+", page.text)[0]
-
-
 def test_from_the_first_user_to_the_stored_file(mirror):
     assert httpx.get(f"{mirror.admin}/files", trust_env=False).headers["Location"] == "/sign-in?next=%2Ffiles"
     refused = mirror.run("add", URI, *USE, check=False)
@@ -59,7 +42,7 @@ def test_from_the_first_user_to_the_stored_file(mirror):
     tokens = {}
     for name, role in (("dave", "declarer"), ("ann", "approver")):
         add_user(mirror, name, role)
-        tokens[name] = token_of(mirror, name)
+        tokens[name] = token_of(mirror.admin, name, PASSWORD)
     assert "waits for approval" in mirror.run("add", URI, *USE, "--token", tokens["dave"]).stdout
     late = mirror.run("wait", URI, "--timeout", "1", "--token", tokens["dave"], check=False)
     assert late.returncode == 1
