@@ -36,6 +36,14 @@ WORKLOADS = {
     "Job": lambda spec: spec["template"],
     "CronJob": lambda spec: spec["jobTemplate"]["spec"]["template"],
 }
+# A cluster that is not there, as kubectl is told of one.
+NOBODY = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "nobody", "cluster": {"server": "http://127.0.0.1:1"}}],
+    "contexts": [{"name": "nobody", "context": {"cluster": "nobody", "user": ""}}],
+    "current-context": "nobody",
+}
 EVERYWHERE = {"0.0.0.0/0", "::/0"}
 
 
@@ -83,12 +91,39 @@ def render(tmp_path_factory):
         assert (done.returncode, done.stderr) == (0, "")
         return list(yaml.safe_load_all(done.stdout))
 
+    rendered.folder = example
     return rendered
 
 
 @pytest.fixture(scope="module", params=["plain", "with all components"])
 def objects(request, render):
     return render(*(COMPONENTS if request.param != "plain" else ()))
+
+
+def test_kubectl_takes_the_lines_for_a_cluster(render, tmp_path):
+    """As far as that goes where no cluster answers: no flag is unknown, and what they name is there."""
+    page = (ROOT / PAGE).read_text()
+    lines = re.findall(r"^(?:echo .* \| )?(kubectl (?!kustomize).*(?:\\\n.*)?)$", page, re.MULTILINE)
+    assert len(lines) == 6
+    there = {f"{each['kind'].lower()}/{name_of(each)}" for each in render()}
+    named = set(re.findall(r"(?:job|deployment)/[\w-]+", " ".join(lines)))
+    named |= {f"job/{name}" for name in re.findall(r"delete job ([\w-]+)", " ".join(lines))}
+    assert named <= there
+    assert named
+    (tmp_path / "config").write_text(json.dumps(NOBODY))
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=render.folder,
+            env=clean_environment(KUBECONFIG=str(tmp_path / "config")),
+            input="",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode != 0
+        assert re.search("refused|[Uu]nable to connect", done.stderr), done.stderr
 
 
 def of(objects, *kinds):

@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from contextlib import ExitStack
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
+from tests.acceptance.account_page import token_of
 from tests.acceptance.pages import ROOT, Terminals, blocks
 from tests.image_layout import ImageLayout, on
 from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
@@ -24,6 +27,12 @@ RFC = b"HTTP Semantics\n" * 9_000
 FOO = b"foo\n"
 TUTORIAL = "docs/tutorial/first-artifact.md"
 SAME = b"the same bytes\n"  # whose sha256 the page about failed downloads has
+# What Buildroot's does for two packages, with BR2_WGET as the page has it.
+BUILDROOT = """
+source: foo-source bar-source
+%-source:
+	wget -nd -t 3 --ca-certificate=mirror-ca.pem -O $*.part https://example.org/$*-1.2.tar.gz
+"""
 DATABASE_HOST = "db.example.org"  # its lines are run against a server of the tests' own
 UNREACHABLE = re.compile(r"Retrying|ConnectionError|Connection refused|timed out|name resolution", re.IGNORECASE)
 
@@ -143,6 +152,20 @@ def test_first_artifact(clone, authority):
     assert [request.target for request in upstream.requests] == ["/rfc/rfc9110.txt"]
 
 
+@contextmanager
+def podman_storage(terminal):
+    """Let podman keep its images in a folder whose path is short."""
+    folder = Path(tempfile.mkdtemp(prefix="dm-", dir="/tmp"))
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/root"\nrunroot = "{folder}/run"\n'
+    )
+    try:
+        terminal.run(f"export CONTAINERS_STORAGE_CONF={folder}/storage.conf TMPDIR={folder}")
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def packed(name, content):
     """Return a gzipped tar archive of one file."""
     archive = io.BytesIO()
@@ -225,9 +248,15 @@ class TestPages:
         assert [text.count("is present") for text in told[2:]] == [1, 1, 1]
 
     def test_mirror_container_images(self, terminal):
+        if shutil.which("podman") is None:
+            skip("podman missing: apt-get install podman")
         terminal.run("distfile-mirror serve")
-        declared, chosen = [terminal.run(block) for block in blocks("docs/howto/mirror-container-images.md")]
-        assert re.search(r"docker.io/library/debian@sha256:[0-9a-f]{64} is present", declared)
+        by_digest, by_tag, more, pull = blocks("docs/howto/mirror-container-images.md")
+        told = terminal.run("distfile-mirror add-image debian:12 --project firmware --reason tests 2>&1 || true")
+        digest = re.search("sha256:([0-9a-f]{64})", told)[1]
+        assert "is present" in terminal.run(by_digest.replace("DIGEST", digest))
+        assert re.search(r"docker.io/library/debian@sha256:[0-9a-f]{64} is present", terminal.run(by_tag))
+        chosen = terminal.run(more)
         assert chosen.startswith("1\tpresent\t")
         assert "is present" in chosen.splitlines()[-1]
         shown = json.loads(terminal.run("distfile-mirror show-image 1 --json"))
@@ -235,6 +264,10 @@ class TestPages:
             ("linux/amd64", "present"),
             ("linux/arm64", "present"),
         ]
+        with podman_storage(terminal):
+            image = terminal.run(pull.replace("DIGEST", digest)).split()[-1]
+            assert digest in terminal.run("podman images --digests --no-trunc")
+            assert terminal.run(f"podman image inspect --format '{{{{.Os}}}}' {image}") == "linux\n"
 
     def test_find_what_a_build_needs(self, terminal):
         terminal.run("distfile-mirror serve")
@@ -244,8 +277,12 @@ class TestPages:
         assert told[2].startswith("https://example.org/foo-1.2.tar.gz is declared (file ")
 
     def test_sign_in_and_roles(self, terminal):
-        told = [terminal.run(block) for block in blocks("docs/howto/sign-in-and-roles.md")]
+        *accounts, with_token = blocks("docs/howto/sign-in-and-roles.md")
+        told = [terminal.run(block) for block in accounts]
         assert told[-1].endswith("alice\tadministrator\taccounts\tenabled\n")
+        admin = f"http://127.0.0.1:{terminal.ports['admin']}"
+        token = token_of(admin, "alice", "a long and quiet river")
+        assert terminal.run(with_token.replace("https://mirror.example.org", admin).replace("dfm_…", token)) == ""
         assert "401" in terminal.run("curl -sS -o /dev/null -w '%{http_code}' http://127.0.0.1:8080/api/v1/files")
 
     def test_store_blobs_in_s3(self, terminal, ceph_gateway):
@@ -308,9 +345,11 @@ class TestPages:
 
     def test_set_up_buildroot(self, terminal):
         terminal.run("distfile-mirror serve")
-        authority, proxy, wget, declare = blocks("docs/howto/set-up-buildroot.md")
+        authority, proxy, source, wget, declare = blocks("docs/howto/set-up-buildroot.md")
         terminal.run(authority)
         terminal.run(proxy)
+        (terminal.folder / "Makefile").write_text(BUILDROOT)
+        assert terminal.run(f"{source.strip()} 2>&1 || true").count("404: Not declared in Distfile Mirror") == 2
         told = terminal.run(f"{wget}\nexport WGET")
         assert "404: Not declared in Distfile Mirror" in told
         assert "not yet" in told

@@ -12,6 +12,7 @@ from distfile_mirror.blobs.locations import BlobsLocation
 from distfile_mirror.blobs.object_connection import S3Settings, connect
 from distfile_mirror.blobs.object_store import ObjectBlobStore
 from distfile_mirror.blobs.store import blob_key
+from tests.azurite import CONTAINER
 from tests.ceph_gateway import BUCKET, REGION
 
 _PREFIXES = itertools.count()
@@ -48,7 +49,24 @@ class DiskPlace:
         return {str(path.relative_to(self.root)) for path in self.root.glob("sha256/*/*")}
 
 
-class S3Place:
+class ObjectPlace:
+    """What is alike in all object stores: ``_objects`` is the store behind the product's back."""
+
+    def overwrite(self, sha256, content):
+        obstore.put(self._objects, blob_key(sha256), content)
+
+    def remove(self, sha256):
+        obstore.delete(self._objects, blob_key(sha256))
+
+    def version(self, sha256):
+        meta = obstore.head(self._objects, blob_key(sha256))
+        return meta["last_modified"], meta["e_tag"]
+
+    def keys(self):
+        return {meta["path"] for page in obstore.list(self._objects) for meta in page}
+
+
+class S3Place(ObjectPlace):
     """A prefix of a bucket in an S3 server."""
 
     def __init__(self, folder, endpoint, access_key, secret_key, *, bucket=BUCKET, prefix=None):
@@ -75,18 +93,19 @@ class S3Place:
         self.store = ObjectBlobStore(self.connections, name=str(location), folder=self.spool)
         self.store.prepare()
 
-    def overwrite(self, sha256, content):
-        obstore.put(self._objects, blob_key(sha256), content)
 
-    def remove(self, sha256):
-        obstore.delete(self._objects, blob_key(sha256))
+class AzurePlace(ObjectPlace):
+    """A prefix of a container in Azurite, which the environment tells of."""
 
-    def version(self, sha256):
-        meta = obstore.head(self._objects, blob_key(sha256))
-        return meta["last_modified"], meta["e_tag"]
-
-    def keys(self):
-        return {meta["path"] for page in obstore.list(self._objects) for meta in page}
+    def __init__(self, folder, prefix=None):
+        prefix = prefix or f"some/prefix-{next(_PREFIXES)}"
+        self.arguments = {"kind": "az", "folder": str(folder), "prefix": prefix}
+        self.spool = folder / "spool"
+        location = BlobsLocation("az", CONTAINER, prefix)
+        connections = connect(location, S3Settings())
+        self._objects = connections.reading
+        self.store = ObjectBlobStore(connections, name=str(location), folder=self.spool)
+        self.store.prepare()
 
 
 def secret_file(path, content):
@@ -99,7 +118,7 @@ def secret_file(path, content):
 
 def open_place(kind, folder, **more):
     """Return a place as another one's ``arguments`` say."""
-    return {"disk": DiskPlace, "s3": S3Place}[kind](Path(folder), **more)
+    return {"disk": DiskPlace, "s3": S3Place, "az": AzurePlace}[kind](Path(folder), **more)
 
 
 def say(word):

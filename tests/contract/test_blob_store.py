@@ -15,7 +15,8 @@ import pytest
 from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError
 from distfile_mirror.errors import StorageError, StorageFullError
-from tests.contract.places import DiskPlace, S3Place
+from tests import azurite
+from tests.contract.places import AzurePlace, DiskPlace, S3Place
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = bytes(range(256)) * 1000
@@ -23,12 +24,27 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", *(["az"] if azurite.is_installed() else [])])
 def place(request, tmp_path):
     if request.param == "disk":
         return DiskPlace(tmp_path)
+    if request.param == "az":
+        request.getfixturevalue("azure")
+        return AzurePlace(tmp_path)
     gateway = request.getfixturevalue("ceph_gateway")
     return S3Place(tmp_path, gateway.endpoint, gateway.access_key, gateway.secret_key)
+
+
+@pytest.fixture
+def azure(monkeypatch, azurite_server):
+    for name, value in azurite_server.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def azurite_server():
+    with azurite.Azurite() as server:
+        yield server
 
 
 @pytest.fixture
