@@ -1,10 +1,16 @@
 """From one machine to a database server and an object store, killed on the way, and nothing is lost."""
 
+import fcntl
 import json
+import os
+import pty
 import random
+import re
 import secrets
 import sqlite3
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -151,3 +157,74 @@ def test_a_source_that_is_written_to_is_refused(filled, target):
         assert time.monotonic() - begun < 40
     assert done.returncode == 1
     assert "is in use" in done.stderr
+
+
+COLUMNS = 80
+
+
+def on_terminal(arguments, environment):
+    """Run a command of the product on a terminal of 80 columns; return its exit status and what it wrote there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        [PROGRAM, *map(str, arguments)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env=clean_environment(**{**environment, "TERM": "xterm-256color"}),
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while more := os.read(ours, 1 << 16):
+            written += more
+    except OSError:  # what Linux gives in place of an end
+        pass
+    finally:
+        os.close(ours)
+    return process.wait(60), written.decode()
+
+
+def shown(written):
+    """Return what is read on the terminal in the end, and the lines of each bar as they were shown meanwhile."""
+    lines, row, seen = [""], 0, []
+    for escape, text in re.findall(r"\x1b\[(\??[0-9;]*[A-Za-z])|([^\x1b]+)", written):
+        if escape == "2K":
+            seen.append(lines[row])
+            lines[row] = ""
+        elif escape.endswith("A"):
+            row -= int(escape[:-1] or 1)
+        for part in re.findall(r"[^\r\n]+|\r|\n", text):
+            if part == "\n":
+                seen.append(lines[row])
+                row += 1
+                lines += [""] * (row == len(lines))
+            elif part != "\r":
+                lines[row] += part
+    return [line for line in lines if line], seen
+
+
+def test_on_a_terminal_bars_show_how_far_it_is(filled, target):
+    filled.stop()
+    status, written = on_terminal(target.arguments(filled), target.environment)
+    assert status == 0, written
+    left, seen = shown(written)
+    assert [line.partition(" (")[0] for line in left] == [
+        f"{len(FILES) + 2} blobs copied",
+        f"The CA and the key of cookies stay in {filled.data}: take ca/ and secret-key along.",
+    ]
+    assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor is there again
+    bars = [line for line in seen if "━" in line]
+    assert max(map(len, bars)) <= COLUMNS
+    blobs, rows = (
+        [tuple(map(int, found.groups())) for line in bars if (found := re.match(rf"{name} +\S+ +(\d+)/(\d+) ", line))]
+        for name in ("blobs", "catalog")
+    )
+    assert {whole for _done, whole in blobs} == {len(FILES) + 2}
+    assert len({whole for _done, whole in rows}) == 1
+    for counts in (blobs, rows):
+        done = [done for done, _whole in counts]
+        assert done == sorted(done)
+        assert len(set(done)) > 1
+        assert counts[-1][0] == counts[-1][1]

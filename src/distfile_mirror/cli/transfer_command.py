@@ -47,20 +47,21 @@ def transfer(
 
 
 def _with_bars(run: "Callable[[Callable[[Transferred], None]], Transferred]") -> "Transferred":
+    """Show on the terminal how far ``run`` is; nothing of it stays there."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[more]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
-        blobs = bars.add_task("blobs", total=None, more="")
-        rows = bars.add_task("catalog", total=None, more="")
+    bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    blobs = bars.add_task("blobs", total=None, more="")
+    rows = bars.add_task("catalog", total=None, more="")
 
-        def show(state: "Transferred") -> None:
-            done = state.copied_blobs + state.blobs_there + len(state.problems)
-            more = f"{state.copied_bytes >> 20} MiB copied, {state.blobs_there} there already"
-            bars.update(blobs, completed=done, total=done if state.all_rows else None, more=more)
-            bars.update(rows, completed=state.rows, total=state.all_rows or None)
+    def show(state: "Transferred") -> None:
+        done = state.copied_blobs + state.blobs_there + len(state.problems)
+        bars.update(blobs, completed=done, total=state.all_blobs, more=f"{state.copied_bytes >> 20} MiB copied")
+        bars.update(rows, completed=state.rows, total=state.all_rows)
 
+    with bars:
         return run(show)
 
 

@@ -30,8 +30,12 @@ LOCK_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Transferred:
-    """How far it is. ``rows`` and ``all_rows`` of the catalog; ``problems``: blobs that are damaged, and how."""
+    """How far it is. ``rows`` and ``all_rows`` of the catalog; ``problems``: blobs that are damaged, and how.
 
+    ``all_blobs`` and ``all_rows``: those of the source, known from the beginning.
+    """
+
+    all_blobs: int = 0
     copied_blobs: int = 0
     blobs_there: int = 0
     copied_bytes: int = 0
@@ -58,6 +62,9 @@ def run(source: Config, target: Config, progress: Progress) -> Transferred:
     state = Transferred()
     with _frozen(source):
         copying.prepare_target()
+        state.all_blobs = damage.count_blobs().blobs
+        state.all_rows = sum(map(copying.count_rows, copying.tables()))
+        progress(state)
         _copy_blobs(source, target, state, progress)
         _copy_catalog(state, progress)
     return state
@@ -96,7 +103,6 @@ def _count(state: Transferred, blob: KnownBlob, outcome: Outcome) -> None:
 
 def _copy_catalog(state: Transferred, progress: Progress) -> None:
     tables = copying.tables()
-    state.all_rows = sum(map(copying.count_rows, tables))
     for count in chain.from_iterable(map(copying.copy_table, tables)):
         state.rows += count
         progress(state)
