@@ -1,6 +1,7 @@
 """Stored bytes that rot or vanish: found, not served, and repaired by the same bytes only."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from tests.acceptance.running_components import Component, api, command, get
-from tests.acceptance.running_mirror import clean_environment
+from tests.acceptance.running_mirror import DIRECT, clean_environment, free_port
 from tests.image_layout import ImageLayout
 from tests.registry_server import RegistryServer
 from tests.upstream_server import UpstreamServer, file
@@ -196,6 +197,62 @@ def test_a_killed_round_is_gone_on_with(installation):
     assert 0 < found["blobs"] == len(CONTENT) - before
 
 
+def test_a_round_tells_how_far_it_is_and_how_much_there_is(installation, tmp_path):
+    for name in CONTENT:
+        installation.declare(name)
+    again = {"uri": "http://up.test/again", **USE}  # the same bytes under another name are read once
+    installation.upstream.routes["/again"] = file(CONTENT["a"])
+    assert api(installation.admin, "/files", again)[0] == 201
+    layer = ImageLayout(tmp_path / "layout").layer({"etc/hello": b"hello"})
+    image = installation.registry.push_image("team/app", [layer.content])
+    for project in "pq":  # nor is what images share
+        use = {**USE, "project": project}
+        api(installation.admin, "/images", {"reference": f"registry.test/team/app@{image['digest']}", **use})
+    installation.download()
+    installation.download("containers")
+    status, found = installation.verify("--rate", "0")
+    blobs, size = found["blobs"], found["read_bytes"]
+    assert (status, blobs) == (0, len(CONTENT) + 2)
+
+    metrics = {"DISTFILE_MIRROR_METRICS_LISTEN": f"127.0.0.1:{(port := free_port())}"}
+    arguments = ["verify", "--data-dir", installation.data, "--rate", "200000", "--watch"]
+    slow = Component(
+        installation.folder,
+        "verify",
+        *arguments,
+        environment={**metrics, "DISTFILE_MIRROR_VERIFY_PERIOD": "1"},
+    )
+    slow.port = port
+    try:
+        slow.start().wait_until_up()
+        wait_for_metrics(slow, lambda read, of: 0 < read < size and of == (blobs, size))
+        slow.stop()
+        before = read_bytes_so_far(installation)
+        slow.start().wait_until_up()  # what was read by another run counts
+        wait_for_metrics(slow, lambda read, of: before <= read < size and of == (blobs, size))
+        wait_for_metrics(slow, lambda read, of: (read, of) == (0, (0, 0)))  # the round is over
+    finally:
+        slow.stop()
+
+
+def wait_for_metrics(component, wanted):
+    """Wait until ``wanted`` holds for the bytes read in the round and for all its blobs and their bytes."""
+    until = time.monotonic() + 40
+    while True:
+        text = DIRECT.open(f"{component.url}/metrics", timeout=10).read().decode()
+        found = dict(re.findall(r"^distfile_mirror_verify_round_(\w+) (\S+)$", text, re.MULTILINE))
+        told = {name: int(float(value)) for name, value in found.items()}
+        if wanted(told["read_bytes"], (told["blobs"], told["bytes"])):
+            return
+        assert time.monotonic() < until, (told, component.log.read_text())
+        time.sleep(0.1)
+
+
+def read_bytes_so_far(installation):
+    with sqlite3.connect(installation.data / "catalog.sqlite3") as database:
+        return database.execute("SELECT read_bytes FROM catalog_round WHERE name = 'blobs'").fetchone()[0]
+
+
 def read_so_far(installation):
     with sqlite3.connect(installation.data / "catalog.sqlite3") as database:
         row = database.execute("SELECT looked_at FROM catalog_round WHERE name = 'blobs'").fetchone()
@@ -207,7 +264,7 @@ def test_on_a_terminal_it_shows_how_far_it_is(installation):
     installation.download()
     program = [sys.executable, "-m", "distfile_mirror", "verify", "--data-dir", str(installation.data)]
     shown = subprocess.run(
-        ["script", "-qec", " ".join(program), "/dev/null"], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+        ["script", "-qec", " ".join(program), "/dev/null"], capture_output=True, check=True, timeout=60
+    ).stdout.decode()
     assert "1 blobs, 0 MiB, 0 damaged" in shown
-    assert "1 blobs read, 100000 bytes; none damaged" in shown
+    assert shown.endswith("\r\x1b[K1 blobs read, 100000 bytes; none damaged\r\n")  # in a line of its own

@@ -40,8 +40,12 @@ def verify(
     config, reread = rereadable(
         config_file, data_dir=data_dir, database_url=database_url, blobs_url=blobs_url, verify_rate=rate
     )
-    show = _show if sys.stderr.isatty() and not watch else _hide
+    shows = sys.stderr.isatty() and not watch
+    show = _show if shows else _hide
     summary, damaged = processes.verify(config, watch=watch, start_over=start_over, reread=reread, progress=show)
+    if shows:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
     if watch:
         return
     typer.echo(json.dumps({**summary, "damaged_now": damaged}) if not sys.stdout.isatty() else _told(summary, damaged))

@@ -23,6 +23,7 @@ from distfile_mirror.errors import StorageError, UnavailableError
 from distfile_mirror.model.damage import Problem
 from distfile_mirror.verifier.metrics import READ, VERIFIED
 from distfile_mirror.verifier.rate import Rate, StoppedError
+from distfile_mirror.verifier.totals import RoundTotals
 
 LEASE = timedelta(seconds=120)
 SAVE_SECONDS = 5.0
@@ -74,6 +75,7 @@ class Verifier:
         self._again_after = again_after
         self._stop = stop
         self._progress = progress
+        self._totals = RoundTotals(damage.count_blobs)
         self._saved_at = 0.0
 
     def run(self) -> Summary:
@@ -82,7 +84,11 @@ class Verifier:
         if going is None:
             return Summary(finished=True)
         before = going.looked_at, going.read_bytes, going.found
-        finished = self._go(going)
+        self._totals.show(going)
+        try:
+            finished = self._go(going)
+        finally:
+            self._totals.clear()
         blobs, read_bytes, found = (now - then for now, then in zip(_numbers(going), before, strict=True))
         return Summary(blobs, read_bytes, found, finished)
 
@@ -120,6 +126,7 @@ class Verifier:
             going.position = blob.sha256
             going.looked_at += 1
             self._progress(going)
+            self._totals.show(going)
             if time.monotonic() - self._saved_at > SAVE_SECONDS:
                 self._saved_at = time.monotonic()
                 if not self._patiently(partial(rounds.keep, going, lease=LEASE)):
