@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -23,10 +24,18 @@ class StoredFile:
     headers: Mapping[str, str]
 
 
-def next_file(after: int) -> StoredFile | None:
-    """Return the stored file that follows the key ``after``. Raises UnavailableError."""
+def has_any(*, stored_for: timedelta) -> bool:
+    """Tell whether any file has been stored for so long. Raises UnavailableError."""
+    with available():
+        return File.objects.filter(fetched_at__lte=timezone.now() - stored_for, size__isnull=False).exists()
+
+
+def next_file(after: int, *, stored_for: timedelta = timedelta(0)) -> StoredFile | None:
+    """Return the file that follows the key ``after`` and has been stored for so long. Raises UnavailableError."""
     with available():
         rows = File.objects.filter(pk__gt=after, size__isnull=False).order_by("pk")
+        if stored_for:
+            rows = rows.filter(fetched_at__lte=timezone.now() - stored_for)
         found = rows.values_list("pk", "uri", "size", "headers").first()
     if found is None:
         return None

@@ -186,7 +186,10 @@ def cron_download_files(
     upstream_ca: UpstreamCa = None,
     watch: Watch = False,
 ) -> None:
-    """Download declared files: what is due now, for cron, or with --watch whatever comes."""
+    """Download declared files: what is due now, for cron, or with --watch whatever comes.
+
+    Then ask a few upstreams, for 20 seconds at most, whether they still have what was stored long ago.
+    """
     from distfile_mirror.wiring import processes
 
     config, reread = rereadable(

@@ -36,8 +36,8 @@ async def run_file_downloader(
 ) -> Summary:
     """Download files: all that is due now, or with ``watch`` whatever comes until ``stop`` is set.
 
-    With ``watch`` upstreams are asked after what is stored, too. Django must be configured. Raises as
-    run_downloader; ``run_dir`` must be writable.
+    Upstreams are asked after what is stored, too: without ``watch`` a few of them. Django must be configured. Raises
+    as run_downloader; ``run_dir`` must be writable.
     """
     return await run_downloader(
         kind="file",

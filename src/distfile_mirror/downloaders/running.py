@@ -1,7 +1,7 @@
 """What every downloader is built of, whatever it downloads: an owner, a thread for the catalog, threads for blobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Chore(Protocol):
         """Do it for ever, until cancelled."""
 
     async def once(self) -> None:
-        """Do what is due now."""
+        """Do what is due now, unless cancelled before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,21 @@ async def run_downloader(
         summary = await loop.run(watch=watch)
         if not watch:
             for each in work.chores:
-                await each.once()
+                await _until(stop, each.once())
         return summary
+
+
+async def _until(stop: asyncio.Event, chore: Coroutine[None, None, None]) -> None:
+    """Do ``chore``, and leave off when ``stop`` is set."""
+    tasks = [asyncio.ensure_future(chore), asyncio.ensure_future(stop.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    if not tasks[0].cancelled():
+        tasks[0].result()
 
 
 async def _go_on_with(chore: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ asks; where it stands is in the catalog.
 """
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -22,9 +23,24 @@ from distfile_mirror.upstream.settings import Head
 LEASE = timedelta(seconds=120)
 # Between looks for a round to go.
 PAUSE_SECONDS = 60.0
+# Who runs for a moment begins no question later than this, and waits no longer than this for an answer.
+ONCE_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 ENCODED = "Content-Encoding"
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """For a run: a moment of the loop's clock ``until`` which questions are begun, seconds of ``patience`` with each.
+
+    Only what has been stored for ``stored_for`` is asked after.
+    """
+
+    until: float = float("inf")
+    patience: float | None = None
+    stored_for: timedelta = timedelta(0)
 
 
 class UpstreamChecks:
@@ -39,36 +55,49 @@ class UpstreamChecks:
     async def watch(self) -> None:
         """Go round after round, until cancelled."""
         while self._seconds:
-            try:
-                await self._go()
-            except UnavailableError as error:
-                log.warning("upstreams are not asked after stored files now", reason=str(error))
+            await self._go(Bounds())
             await asyncio.sleep(min(PAUSE_SECONDS, 10 * self._seconds))
 
     async def once(self) -> None:
-        """Do nothing: who runs for a moment has no time to be gentle."""
+        """Ask a few; who runs next goes on from there. What has just been stored is not asked after."""
+        if self._seconds:
+            until = asyncio.get_running_loop().time() + ONCE_SECONDS
+            await self._go(Bounds(until, ANSWER_SECONDS, stored_for=self._again_after))
 
-    async def _go(self) -> None:
-        call = self._tools.catalog.call
+    async def _go(self, bounds: Bounds) -> None:
+        try:
+            await self._go_on(bounds)
+        except UnavailableError as error:
+            log.warning("upstreams are not asked after stored files now", reason=str(error))
+
+    async def _go_on(self, bounds: Bounds) -> None:
+        call, loop = self._tools.catalog.call, asyncio.get_running_loop()
         if not await call(care.is_ready):
+            return
+        if bounds.stored_for and not await call(partial(drift.has_any, stored_for=bounds.stored_for)):
             return
         take = partial(rounds.take, rounds.UPSTREAMS, self._owner, lease=LEASE, again_after=self._again_after)
         going = await call(take)
         if going is None:
             return
         try:
-            while file := await call(partial(drift.next_file, int(going.position or 0))):
-                await self._check(going, file)
+            pause = 0.0
+            while file := await call(partial(drift.next_file, int(going.position or 0), stored_for=bounds.stored_for)):
+                if loop.time() + pause > bounds.until:
+                    await call(partial(rounds.leave, going))
+                    return
+                await asyncio.sleep(pause)
+                await self._check(going, file, bounds)
                 if not await call(partial(rounds.keep, going, lease=LEASE)):
                     return
-                await asyncio.sleep(self._seconds)
+                pause = self._seconds
             await call(partial(rounds.finish, going))
         except asyncio.CancelledError:
             await asyncio.shield(call(partial(rounds.leave, going)))
             raise
 
-    async def _check(self, going: Going, file: StoredFile) -> None:
-        verdict, message = await self._ask(file)
+    async def _check(self, going: Going, file: StoredFile, bounds: Bounds) -> None:
+        verdict, message = await self._ask(file, bounds)
         CHECKS.labels(verdict.value).inc()
         if verdict in DRIFTED:
             going.found += 1
@@ -78,11 +107,14 @@ class UpstreamChecks:
         going.position = str(file.row_id)
         going.looked_at += 1
 
-    async def _ask(self, file: StoredFile) -> tuple[Verdict, str]:
+    async def _ask(self, file: StoredFile, bounds: Bounds) -> tuple[Verdict, str]:
         try:
-            head = await self._tools.upstream.look(file.uri)
+            async with asyncio.timeout(bounds.patience):
+                head = await self._tools.upstream.look(file.uri)
         except (TransientFetchError, PermanentFetchError) as error:
             return Verdict.UNKNOWN, str(error)
+        except TimeoutError:  # an answer that is not there in time keeps nobody from asking after the next file
+            return Verdict.UNKNOWN, f"{file.uri} did not answer within {bounds.patience:g} s"
         return judge(_stored(file), _said(head))
 
 
