@@ -1,8 +1,10 @@
 """What operators see: ids that lead from an answer to the log, and metrics of every component."""
 
 import json
+import os
 import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.acceptance.running_components import api, get
+from tests.acceptance.running_components import Component, api, command, get
 from tests.acceptance.running_mirror import DIRECT, RunningMirror, free_port
 from tests.upstream_server import UpstreamServer, file
 
@@ -113,9 +115,76 @@ def wait_for_counts(mirror):
         time.sleep(0.3)
 
 
-def test_a_downloader_with_a_port_of_its_own(tmp_path):
-    from tests.acceptance.running_components import Component, command
+FETCHED = 'distfile_mirror_downloads_total{kind="file",result="fetched"}'
+FILES = 12
 
+
+def wait_until(holds, told):
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until, told()
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def two_downloaders(tmp_path):
+    """An admin and two downloaders, of one file at a time, that share its folder; both have stored some of twelve."""
+    both_at_work = threading.Event()
+
+    def slowly(exchange):
+        both_at_work.wait(30)
+        exchange.respond(b"content")
+
+    with UpstreamServer(routes={f"/{number}": slowly for number in range(FILES)}) as upstream:
+        data = ["--data-dir", tmp_path / "data"]
+        led = ["--allow-network", "127.0.0.0/8", "--connect-to", f"up.test::127.0.0.1:{upstream.port}"]
+        command(tmp_path, "migrate", *data)
+        admin = Component(tmp_path, "admin", "web-admin", *data).listen("--admin-listen")
+        one_at_a_time = {"DISTFILE_MIRROR_DOWNLOAD_CONCURRENCY": "1"}
+        downloaders = [
+            Component(tmp_path, name, "cron-download-files", "--watch", *data, *led, environment=one_at_a_time)
+            for name in ("one", "other")
+        ]
+        try:
+            for component in (admin, *downloaders):
+                component.start()
+            admin.wait_until_up()
+            for number in range(FILES):
+                document = {"uri": f"http://up.test/{number}", "project": "tests", "reason": "to see it work"}
+                assert api(admin, "/files", document)[0] == 201
+            wait_until(lambda: len(upstream.requests) == 2, lambda: upstream.requests)
+            both_at_work.set()
+            yield admin, downloaders
+        finally:
+            both_at_work.set()
+            for component in (admin, *downloaders):
+                component.stop()
+
+
+def test_the_admin_adds_up_what_several_downloaders_count_and_forgets_the_dead(tmp_path, two_downloaders):
+    admin, downloaders = two_downloaders
+    files = [tmp_path / "data" / "run" / "metrics" / f"{each.process.pid}.prom" for each in downloaders]
+
+    def counted(path):
+        found = re.search(rf"^{re.escape(FETCHED)} (\S+)$", path.read_text(), re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    wait_until(lambda: sum(map(counted, files)) == FILES, lambda: [*map(counted, files)])
+    one, other = map(counted, files)
+    assert min(one, other) > 0
+    told = metrics(admin.url)
+    assert told[FETCHED] == FILES
+    assert told['distfile_mirror_download_duration_seconds_count{kind="file"}'] == FILES
+    assert told['distfile_mirror_downloaded_bytes_total{kind="file"}'] == FILES * len(b"content")
+
+    downloaders[1].kill()
+    assert metrics(admin.url)[FETCHED] == FILES  # it may write again in a moment, for all that is known
+    long_ago = time.time() - 61
+    os.utime(files[1], (long_ago, long_ago))
+    assert metrics(admin.url)[FETCHED] == one
+
+
+def test_a_downloader_with_a_port_of_its_own(tmp_path):
     data = ["--data-dir", tmp_path / "data"]
     command(tmp_path, "migrate", *data)
     downloader = Component(
