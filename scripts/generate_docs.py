@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from distfile_mirror.admin.rights import RIGHTS
 from distfile_mirror.admin.settings import configure_tables
 from distfile_mirror.catalog import database
-from distfile_mirror.cli.main import make_app
+from distfile_mirror.cli.app import make_app
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config
 from distfile_mirror.downloaders.metrics import REGISTRY as DOWNLOADER_METRICS
 from distfile_mirror.model.addresses import ListenAddress

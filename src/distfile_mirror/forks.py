@@ -97,9 +97,11 @@ def _be_fork(run: Callable[[], object], mask: set[int]) -> NoReturn:
     status = FAILED
     try:
         signal.set_wakeup_fd(NO_DESCRIPTOR)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # A parent that holds it back hears it for all, later.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if signal.SIGHUP in mask else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask - {signal.SIGHUP})
         _close_standard_input()
         status = _status_of(run)
         _flush()

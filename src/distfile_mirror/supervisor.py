@@ -84,6 +84,7 @@ class _Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set if self._reload else self._stop.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # it may have been held back until now
         loop.add_signal_handler(signal.SIGCHLD, self._bury)
         try:
             async with asyncio.TaskGroup() as tasks:

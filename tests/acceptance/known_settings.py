@@ -2,7 +2,7 @@
 
 import typer
 
-from distfile_mirror.cli.main import make_app
+from distfile_mirror.cli.app import make_app
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config
 
 # What the client of object stores reads.

@@ -1,10 +1,14 @@
 """Restarts and reloads under load: no request is lost that its client did not see refused before it was sent."""
 
 import http.client
+import os
+import pty
+import re
 import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from itertools import product
@@ -13,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running_components import Component, api, command, get
-from tests.acceptance.running_mirror import DIRECT, RunningMirror, free_port
+from tests.acceptance.running_mirror import DIRECT, PROGRAM, RunningMirror, clean_environment, free_port
 from tests.upstream_server import UpstreamServer, file
 
 SMALL = b"small\n"
@@ -346,6 +350,62 @@ def test_sighup_is_heard_by_who_begins_anew_just_now(tmp_path, configure, name):
             assert component.is_running()
             time.sleep(0.001)
     component.wait_until_up()
+
+
+def holds_back_or_hears_sighup(pid):
+    """Tell whether SIGHUP is no longer the end of a process. Raises OSError if it is gone."""
+    masks = re.findall(r"^Sig(?:Blk|Cgt):\s(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return any(int(mask, 16) & 1 << signal.SIGHUP - 1 for mask in masks)
+
+
+@pytest.mark.parametrize(
+    ("name", "listens"),
+    [
+        ("serve", ["--proxy-listen", "--admin-listen"]),
+        ("web-proxy", ["--proxy-listen"]),
+        ("web-admin", ["--admin-listen"]),
+        ("cron-download-files", []),
+        ("cron-download-containers", []),
+        ("verify", []),
+    ],
+)
+def test_sighup_is_not_the_end_of_who_has_just_been_started(tmp_path, installed, name, listens):
+    shutil.copytree(installed, tmp_path / "data")
+    told = {} if listens else {"DISTFILE_MIRROR_METRICS_LISTEN": f"127.0.0.1:{(port := free_port())}"}
+    component = Component(
+        tmp_path, name, name, "--data-dir", "data", *([] if listens else ["--watch"]), environment=told
+    )
+    for flag in listens:
+        component.listen(flag)
+    component.port = component.port or port
+    try:
+        begun = time.monotonic()
+        component.start()
+        while not holds_back_or_hears_sighup(component.process.pid):  # the interpreter starts
+            assert time.monotonic() - begun < 5
+        while time.monotonic() - begun < 2:
+            component.process.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
+        component.wait_until_up()
+    finally:
+        assert component.stop() == 0, component.log.read_text()
+
+
+def test_on_a_terminal_sighup_is_the_end_from_the_first_moment(tmp_path, installed):
+    shutil.copytree(installed, tmp_path / "data")
+    ours, theirs = pty.openpty()
+    arguments = [PROGRAM, "verify", "--data-dir", tmp_path / "data", "--watch"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(arguments, stdin=theirs, stdout=log, stderr=log, env=clean_environment())
+    try:
+        time.sleep(0.1)  # it is still importing what it needs
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(10) == -signal.SIGHUP
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_what_was_asked_for_just_before_a_stop_is_noted(two_proxies):

@@ -92,6 +92,21 @@ def test_a_fork_has_its_own_signals_session_name_and_input():
     assert done.stdout == "distfile-mirror of a test\n0\n", done.stderr
 
 
+def test_a_fork_does_not_hold_sighup_back_as_its_parent_does():
+    done = run(
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        def be():
+            assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            os.kill(os.getpid(), signal.SIGHUP)  # which who forked it hears for all
+        pid = fork("of a test", be, Lifeline())
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), begin_apart(be)())
+        print(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == {signal.SIGHUP})
+        """
+    )
+    assert done.stdout == "0 0\nTrue\n", done.stderr
+
+
 def test_a_fork_ends_when_who_forked_it_is_gone():
     code = "fork('of a test', lambda: time.sleep(60), Lifeline()); os.kill(os.getpid(), 9)"
     # It has the same standard output: this returns when both are gone.

@@ -12,16 +12,12 @@ from collections.abc import Callable
 import structlog
 
 from distfile_mirror.config import Config, ConfigurationError
+from distfile_mirror.wiring.early_hangups import hold_back, is_on_terminal
 
 # None: of a process that has a supervisor, which hears SIGHUP for all.
 Reread = Callable[[], Config] | None
 
 log = structlog.get_logger()
-
-
-def is_on_terminal() -> bool:
-    """Tell whether somebody started this process on a terminal, and may close it."""
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 class Hangups:
@@ -32,6 +28,8 @@ class Hangups:
 
     def __init__(self, reread: Reread, stop: Callable[[], object]) -> None:
         self.heard = False
+        self._is_reading = False
+        self._came_again = False
         self._reread = reread
         self._stop = stop
 
@@ -45,8 +43,7 @@ class Hangups:
         """Become a new run of the same command, if SIGHUP came; with ``flags`` in the place of those it has."""
         if not self.heard:
             return
-        # One that comes before the new run listens waits until it does; it would be the end of it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        hold_back()
         arguments = sys.orig_argv[1:]
         for name, value in flags.items():
             arguments = [*(each for each in arguments if not each.startswith(f"--{name}=")), f"--{name}={value}"]
@@ -55,6 +52,17 @@ class Hangups:
         os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - this very command
 
     def _hear(self) -> None:
+        """Read at once, unless that is what this interrupts: then again, when it is done."""
+        self._came_again = True
+        if self._is_reading:
+            return
+        self._is_reading = True
+        while self._came_again and not self.heard:
+            self._came_again = False
+            self._read()
+        self._is_reading = False
+
+    def _read(self) -> None:
         assert self._reread is not None  # noqa: S101 - else it is not listened for
         try:
             self._reread()

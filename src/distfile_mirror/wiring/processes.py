@@ -24,7 +24,8 @@ from distfile_mirror.errors import UnavailableError
 from distfile_mirror.forks import begin_apart
 from distfile_mirror.proxy.counters import remove_counters
 from distfile_mirror.supervisor import Child
-from distfile_mirror.wiring.hangups import Reread, is_on_terminal
+from distfile_mirror.wiring.early_hangups import is_on_terminal
+from distfile_mirror.wiring.hangups import Reread
 from distfile_mirror.wiring.imports import import_for_all, import_for_proxies
 from distfile_mirror.wiring.logs import configure_logging
 from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors

@@ -7,8 +7,8 @@ import pytest
 
 LOADED = """
 import sys
-from distfile_mirror.cli import main
-main.make_app({arguments})
+from distfile_mirror.cli import app
+app.make_app({arguments})
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
 OF_SERVERS = {"django", "pydantic", "cryptography", "aiohttp", "structlog", "uvicorn"}
