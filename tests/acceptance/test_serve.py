@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -392,3 +392,38 @@ def test_the_ca_is_rotated_without_a_restart(mirror, upstream, tmp_path):
     assert curl_with(mirror, second) == SMALL
     assert b"distfile_mirror_ca_not_after_seconds" in DIRECT.open(f"{mirror.proxy}/metrics", timeout=5).read()
     assert run(*rotate, "--finish", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_stopped_while_the_database_is_migrated_finishes_that_and_ends(tmp_path, number):
+    (tmp_path / "data").mkdir()
+    mirror = RunningMirror(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "data" / "catalog.sqlite3", isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("BEGIN IMMEDIATE")  # so that the migration waits
+        mirror.start(wait=False)
+        until = time.monotonic() + 20
+        while not (forks := mirror.descendants()) or not writes_to(forks[0], "catalog.sqlite3"):
+            assert time.monotonic() < until, mirror.log.read_text()
+            time.sleep(0.01)
+        mirror.process.send_signal(number)
+        os.kill(forks[0], number)  # as Ctrl-C on a terminal does, and systemd
+        time.sleep(0.5)
+        assert mirror.process.poll() is None
+        assert Path(f"/proc/{forks[0]}").exists()
+        writer.execute("ROLLBACK")
+        assert mirror.process.wait(30) == 0, mirror.log.read_text()
+        assert not Path(f"/proc/{forks[0]}").exists()
+        assert "Traceback" not in mirror.log.read_text()
+        assert writer.execute("SELECT count(*) FROM catalog_file").fetchone() == (0,)
+    mirror.start()
+    assert mirror.stop() == 0
+
+
+def writes_to(pid, name):
+    """Tell whether a process has a file of this name open."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            if link.readlink().name == name:
+                return True
+    return False

@@ -6,6 +6,7 @@ all children share. A supervisor never sets Django up: each of its forks does, a
 
 import fcntl
 import os
+import signal
 import sys
 import threading
 import time
@@ -75,9 +76,10 @@ def serve(config: Config, announce: Callable[[Config], None], reread: Callable[[
     with ExitStack() as stack:
         stack.enter_context(_sole_use(config))
         _prepare_authority(config)
-        migrated = begin_apart(lambda: migrate(config))
-        import_for_all()
-        _exit_unless_done(migrated())
+        with _ending_afterwards():
+            migrated = begin_apart(lambda: migrate(config))
+            import_for_all()
+            _exit_unless_done(migrated())
         proxy_listen = stack.enter_context(reserved(config.proxy_listen))
         admin_socket = stack.enter_context(listening(config.admin_listen))
         config = config.model_copy(
@@ -263,6 +265,21 @@ def _reread(reread: Callable[[], Config], running: Config) -> Config:
         if given != value and getattr(given, "port", None) != 0:  # a free port was settled at the start
             log.warning("a setting changes at the next start, not before", setting=name)
     return config.model_copy(update=kept)
+
+
+@contextmanager
+def _ending_afterwards() -> Iterator[None]:
+    """Let SIGTERM and SIGINT wait for what is done meanwhile, by forks too; then exit, with status 0, if one came.
+
+    Not every database takes back a migration that is broken off.
+    """
+    ends = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    yield
+    if signal.sigpending() & ends:
+        log.info("ended before everything was started")
+        sys.exit(0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child(name: str, run: Callable[..., object], config: Config, *arguments: object, **options: object) -> Child:
