@@ -205,6 +205,19 @@ def test_a_wrong_configuration_lists_every_mistake(tmp_path):
 class TestComponentsAlone:
     """Each of the four, with nothing but its flags."""
 
+    @pytest.mark.parametrize("name", ["cron-download-files", "cron-download-containers", "verify"])
+    def test_who_needs_no_ca_takes_no_flag_for_it_and_leaves_the_variable_alone(self, tmp_path, name):
+        assert run("migrate", "--data-dir", "data", cwd=tmp_path).returncode == 0
+        unreadable = tmp_path / "ca"
+        unreadable.write_text("neither a folder nor a certificate")
+        shared = {"DISTFILE_MIRROR_CA_DIR": str(unreadable), "DISTFILE_MIRROR_CA_PASSPHRASE": "of another component"}
+        done = run(name, "--data-dir", "data", cwd=tmp_path, **shared)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+        done = run(name, "--data-dir", "data", "--ca-dir", "ca", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "--ca-dir" in done.stderr
+
     def test_they_meet_in_the_database_and_the_folder(self, tmp_path, authority, upstream):
         upstream.routes["/a"] = file(SMALL)
         data = ["--data-dir", str(tmp_path / "data")]
