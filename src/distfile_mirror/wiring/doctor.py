@@ -28,7 +28,7 @@ from distfile_mirror.upstream.routes import environment_proxies
 from distfile_mirror.wiring.authority import open_authority
 from distfile_mirror.wiring.doctor_of_sign_in import sign_in
 from distfile_mirror.wiring.doctor_of_tables import ASK_TABLES, administrators, downloads, stored_bytes
-from distfile_mirror.wiring.findings import Found, Level
+from distfile_mirror.wiring.findings import ANSWER_SECONDS, Found, Level
 from distfile_mirror.wiring.machine import refuse_own_proxy
 from distfile_mirror.wiring.sockets import can_listen
 from distfile_mirror.wiring.storage import open_blob_store
@@ -37,7 +37,6 @@ from distfile_mirror.wiring.upstreams import registry_settings, upstream_setting
 FEW_DESCRIPTORS = 4096
 LITTLE_SPACE = 0.05
 CA_ENDS_SOON = timedelta(days=90)
-ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)

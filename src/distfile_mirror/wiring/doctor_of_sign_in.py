@@ -4,10 +4,9 @@ import requests
 
 from distfile_mirror.catalog.database_urls import is_sqlite
 from distfile_mirror.config import Config
-from distfile_mirror.wiring.findings import Found, Level
+from distfile_mirror.wiring.findings import ANSWER_SECONDS, Found, Level
 
 DISCOVERY = "/.well-known/openid-configuration"
-ANSWER_SECONDS = 5.0
 
 
 def sign_in(config: Config) -> Found:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from enum import StrEnum
 
+# For whoever is asked over the network.
+ANSWER_SECONDS = 5.0
+
 
 class Level(StrEnum):
     """How a part is."""
