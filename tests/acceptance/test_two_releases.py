@@ -1,8 +1,10 @@
 """Components of two releases on one database: four processes are never replaced at the same moment (ADR 0015)."""
 
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -95,6 +97,14 @@ class Installation:
         admin = self.start(release, "web-admin", listen="--admin-listen")
         return proxy, admin, self.start(release, "cron-download-files", "--watch", *self._downloads)
 
+    def count_uris(self):
+        """Count the rows of what this release searches, which each file added by either must be in."""
+        if self.database:
+            return int(self.database.sql("SET ROLE admin; SELECT count(*) FROM catalog_fileuri", "mirror"))
+        matches = "SELECT count(*) FROM catalog_fileuri_trigrams WHERE catalog_fileuri_trigrams MATCH 'tes'"
+        with closing(sqlite3.connect(self.folder / "data" / "catalog.sqlite3")) as connection:
+            return connection.execute(matches).fetchone()[0]
+
     def logs(self):
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
@@ -161,9 +171,7 @@ def test_the_release_before_on_the_new_schema_and_both_at_once(installation):
     assert_found(admins, 0)
     assert_it_works(proxies, admins, 1)
     assert_found(admins, 0, 1, 2)
-    if installation.database:  # so it is this that the new one searches
-        asked = "SET ROLE admin; SELECT count(*) FROM catalog_fileuri"
-        assert installation.database.sql(asked, "mirror") == "3"
+    assert installation.count_uris() == 3  # so it is this that the new one searches
     installation.grant("new")
     assert_it_works(proxies, admins, 3)
     old_files.stop()
@@ -191,5 +199,6 @@ def test_this_release_on_the_schema_before(installation):
     installation.run("new", "verify")
     assert_it_works([proxy], [admin], 1)
     assert_found([admin], 0, 1)
+    assert installation.count_uris() == 2
     assert "Traceback" not in installation.logs()
     assert "permission denied" not in installation.logs()

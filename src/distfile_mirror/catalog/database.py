@@ -29,7 +29,8 @@ from distfile_mirror.errors import MirrorError, UnavailableError
 CATALOG_APP = "distfile_mirror.catalog"
 
 # Migrations that only add tables, which are asked for where they are used (catalog.table_presence).
-OPTIONAL = frozenset({("catalog", name) for name in ("0003_care", "0004_uris_apart", "0005_last_requests")})
+_ADDING = ("0003_care", "0004_uris_apart", "0005_last_requests", "0006_trigrams_on_sqlite")
+OPTIONAL = frozenset({("catalog", name) for name in _ADDING})
 
 # Any number that nobody else takes as an advisory lock of the database.
 MIGRATION_LOCK = 0x6D6972726F72

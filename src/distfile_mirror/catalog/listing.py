@@ -9,7 +9,8 @@ from distfile_mirror.catalog.care_listing import with_verdict
 from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.models import File, Image, Use
 from distfile_mirror.catalog.paging import NEWEST_FIRST, PAGE_SIZE, Page, of_project, of_state, paged, position
-from distfile_mirror.catalog.search_models import FileUri, are_uris_apart
+from distfile_mirror.catalog.search import containing
+from distfile_mirror.catalog.search_models import have_trigrams
 from distfile_mirror.errors import InvalidInputError, NotFoundError
 from distfile_mirror.model.states import State
 from distfile_mirror.model.uris import parse_file_uri, uri_key
@@ -26,7 +27,6 @@ ORDERS = {
 }
 UNKNOWN = "unknown"
 RECENT_ROWS = 20_000
-SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ def list_files(filters: Filters, *, order: str = DEFAULT_ORDER, cursor: str = ""
     """Return the page that begins at ``cursor``, in one of ORDERS. Raises InvalidInputError, UnavailableError."""
     if order not in ORDERS:
         raise InvalidInputError({"order": [f"{order!r} is no order; known are {', '.join(ORDERS)}"]})
-    if filters.q and order == DEFAULT_ORDER:
+    if filters.q and order == DEFAULT_ORDER and not have_trigrams():
         # What many files contain is found among the newest few, without reading an index from end to end.
         page = paged(_recent(_filtered(filters, Q(uri__icontains=filters.q)), cursor), cursor=cursor, limit=limit)
         if page.next_cursor:
             return page
-    field, rows = ORDERS[order], _filtered(filters, Q(pk__in=_containing(filters.q)) if filters.q else Q())
+    field, rows = ORDERS[order], _filtered(filters, containing(filters.q) if filters.q else Q())
     rows = rows.prefetch_related("uses__project")
     name = field.removeprefix("-")
     if name != "pk":  # what is not stored has none
@@ -81,9 +81,9 @@ def count_by_state(kind: type[Artifact]) -> dict[State, int]:
     return {state: counted.get(state.value, 0) for state in State}
 
 
-def _filtered(filters: Filters, containing: Q) -> QuerySet[File]:
+def _filtered(filters: Filters, condition: Q) -> QuerySet[File]:
     rows = of_project(of_state(File.objects.all(), filters.state), filters.project)
-    rows = with_verdict(rows.filter(containing), filters.upstream)
+    rows = with_verdict(rows.filter(condition), filters.upstream)
     if filters.host:
         rows = rows.filter(host=filters.host.lower())
     if filters.licence or filters.declared_by:
@@ -102,19 +102,6 @@ def _recent(rows: QuerySet[File], cursor: str) -> QuerySet[File]:
         newest = File.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     last = position(cursor, NEWEST_FIRST, File)[1] if cursor else newest
     return rows.filter(pk__gt=last - RECENT_ROWS).prefetch_related("uses__project")
-
-
-def _containing(text: str) -> QuerySet[File, int] | QuerySet[FileUri, int]:
-    """Return the keys of files whose URI or sha256 contains ``text``: two queries that each read one index alone."""
-    table: type[File | FileUri] = FileUri if are_uris_apart() else File
-    keys = table.objects.filter(uri__icontains=text).values_list("pk", flat=True)
-    if set(text.lower()) <= set("0123456789abcdef"):
-        # As the index's own condition has it, so that databases take it.
-        is_whole = len(text) == SHA256_DIGITS
-        part = {"sha256": text.lower()} if is_whole else {"sha256__contains": text.lower()}
-        by_digest = File.objects.exclude(sha256="").filter(**part)
-        return keys.union(by_digest.values_list("pk", flat=True), all=True)
-    return keys
 
 
 def _uses(filters: Filters) -> QuerySet[Use]:
