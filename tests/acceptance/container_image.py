@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -165,11 +164,3 @@ def start(root, config, data, *arguments, environment=(), program=None, **option
         stdin=subprocess.DEVNULL,
         **options,
     )
-
-
-def terminate(process):
-    """Tell the process inside to end, as a container engine does, and wait until it has."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGTERM)
-    return process.wait(30)

@@ -21,8 +21,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from distfile_mirror.admin.api import api
+from tests.acceptance.account_page import token_of
 from tests.acceptance.running_mirror import RunningMirror
-from tests.acceptance.test_sign_in import add_user, token_of
+from tests.acceptance.test_sign_in import PASSWORD, add_user
 from tests.image_layout import ImageLayout, on
 from tests.upstream_server import UpstreamServer, file
 
@@ -130,7 +131,7 @@ def guarded_site(start, session):
     roles = ("viewer", "declarer", "approver", "viewer", "administrator", "viewer")
     for name, role in (*((f"user{number}", role) for number, role in enumerate(roles)), ("ann", "administrator")):
         add_user(mirror, name, role)
-    mirror.token = token_of(mirror, "ann")
+    mirror.token = token_of(mirror.admin, "ann", PASSWORD)
     for number in range(ROWS):
         made = session.post(
             f"{mirror.admin}/api/v1/tokens",

@@ -391,6 +391,29 @@ def test_sighup_is_not_the_end_of_who_has_just_been_started(tmp_path, installed,
         assert component.stop() == 0, component.log.read_text()
 
 
+@pytest.mark.parametrize("name", ["web-admin", "cron-download-files", "verify"])
+def test_who_is_to_end_while_it_begins_anew_ends(tmp_path, installed, name):
+    shutil.copytree(installed, tmp_path / "data")
+    component = Component(tmp_path, name, name, "--data-dir", "data", *([] if name == "web-admin" else ["--watch"]))
+    if name == "web-admin":
+        component.listen("--admin-listen")
+    for pause in (0, 0.01, 0.03, 0.1, 0.4):
+        component.start()
+        until = time.monotonic() + 20
+        while not hears(component.process.pid, signal.SIGHUP):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        component.process.send_signal(signal.SIGHUP)
+        time.sleep(pause)
+        assert component.stop() == 0, (pause, component.log.read_text())
+
+
+def hears(pid, number):
+    """Tell whether a process has a handler for a signal. Raises OSError if it is gone."""
+    caught = re.search(r"^SigCgt:\s(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1]
+    return bool(int(caught, 16) & 1 << number - 1)
+
+
 def test_on_a_terminal_sighup_is_the_end_from_the_first_moment(tmp_path, installed):
     shutil.copytree(installed, tmp_path / "data")
     ours, theirs = pty.openpty()

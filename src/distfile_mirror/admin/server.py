@@ -95,8 +95,12 @@ def make_server(application: "WSGIApplication", *, threads: int, stop_grace: flo
 
 @contextmanager
 def _signals_end_here() -> Iterator[None]:
-    """Let nothing happen when the server, having stopped, raises the signal that stopped it once more."""
-    handled = (signal.SIGTERM, signal.SIGINT)
+    """Let nothing else happen when the server, having stopped, raises the signal that stopped it once more.
+
+    A caller that hears these signals itself does so.
+    """
+    own = [number for number in (signal.SIGTERM, signal.SIGINT) if not callable(signal.getsignal(number))]
+    handled = [*own, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else [])]
     previous = [signal.signal(number, lambda _number, _frame: None) for number in handled]
     try:
         yield

@@ -5,10 +5,11 @@ What is not in its memory any more, or was served by another worker, is on disk 
 A present file never changes: it is remembered until there is no room. Only blocking takes
 something away: it moves a number (the revision) that each worker asks for every second; what was
 looked up under an older one is looked up again, and served from memory should the database be away.
-A miss is remembered for a second, because somebody is about to declare it.
+A miss is remembered for a moment only, because somebody is about to declare it, and then asks again at once.
 """
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -28,6 +29,8 @@ from distfile_mirror.proxy.served_before import ServedBefore
 SMALL_BYTES = 65_536
 MAX_OPEN_BLOBS = 512
 MAX_MISSES = 10_000
+# Shorter than it takes to declare something and to have it downloaded.
+MISS_SECONDS = 0.05
 
 log = structlog.get_logger()
 
@@ -75,7 +78,7 @@ class Lookups:
         self._manifests: OrderedDict[str, int] = OrderedDict()
         self._opened: OrderedDict[str, None] = OrderedDict()
         self._bytes = 0
-        self._misses: dict[str, Missing] = {}
+        self._misses: dict[str, tuple[float, Missing]] = {}
         self._revision = 0
 
     def cached(self, uri: str) -> ServedFile | None:
@@ -93,8 +96,9 @@ class Lookups:
 
         ``then`` is called in the loop: with a file to serve, what is known instead, or why it failed.
         """
-        if uri in self._misses:
-            self._call_soon(then, self._misses[uri])
+        until, missing = self._misses.get(uri, (0.0, None))
+        if time.monotonic() < until:
+            self._call_soon(then, missing)
             return
         entry = self._entries.get(uri)
         knows = entry is not None and entry.revision == self._revision
@@ -185,7 +189,7 @@ class Lookups:
         elif not isinstance(found, MirrorError):
             self._drop(uri)
             if len(self._misses) < MAX_MISSES:
-                self._misses[uri] = found
+                self._misses[uri] = time.monotonic() + MISS_SECONDS, found
         then(found)
 
     def _store(self, uri: str, file: ServedFile, revision: int) -> None:

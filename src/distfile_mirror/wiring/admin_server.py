@@ -3,6 +3,7 @@
 import base64
 import os
 import secrets
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from distfile_mirror.catalog import database
 from distfile_mirror.config import Config
 from distfile_mirror.setting_values import NO_SIGN_IN
 from distfile_mirror.supervisor import tell_ready
-from distfile_mirror.wiring.hangups import Hangups, Reread
+from distfile_mirror.wiring.hangups import ENDS, Hangups, Reread
 from distfile_mirror.wiring.registries import resolve_tag
 from distfile_mirror.wiring.sockets import listen
 from distfile_mirror.wiring.storage import open_blob_store
@@ -50,6 +51,8 @@ def run(config: Config, inherited: int | None, reread: Reread) -> None:
     )
     server = make_server(application, threads=config.admin_threads, stop_grace=config.stop_grace)
     hangups = Hangups(reread, lambda: setattr(server, "should_exit", True))
+    for number in ENDS:
+        signal.signal(number, lambda _number, _frame: hangups.end())
     hangups.listen()
     # The server closes what it listens on. Who comes until the next run is up waits at this one.
     kept = os.dup(listener.fileno())

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +17,7 @@ from distfile_mirror.downloaders.metrics import REGISTRY
 from distfile_mirror.downloaders.settings import CheckSettings, LoopSettings, Summary
 from distfile_mirror.downloaders.side_process import Callers, here, side_process
 from distfile_mirror.supervisor import tell_ready
-from distfile_mirror.wiring.hangups import Hangups, Reread
+from distfile_mirror.wiring.hangups import ENDS, Hangups, Reread
 from distfile_mirror.wiring.metrics import Pulse, told
 from distfile_mirror.wiring.storage import open_blob_store
 from distfile_mirror.wiring.upstreams import registry_settings, upstream_settings
@@ -60,6 +59,8 @@ def run_images(config: Config, *, watch: bool, reread: Reread) -> Summary:
     return _run("cron-download-containers", config, download, reread)
 
 
+# The loop has told of a signal that came before.
+HEARD_SECONDS = 0.01
 Store = DiskBlobStore | ObjectBlobStore
 Download = Callable[[Store, Callers, asyncio.Event], Coroutine[None, None, Summary]]
 
@@ -82,9 +83,9 @@ async def _until_stopped(
 ) -> tuple[Summary, Hangups]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     hangups = Hangups(reread, lambda: loop.call_soon_threadsafe(stop.set))
+    for number in ENDS:
+        loop.add_signal_handler(number, hangups.end)
     hangups.listen()
     pulse = Pulse()
     with told(config, REGISTRY, pulse.is_felt):  # who hears that it is alive may send it signals
@@ -92,6 +93,8 @@ async def _until_stopped(
         tell_ready()
         summary = await download(stop)
         beating.cancel()
+    hangups.leave_the_rest()
+    await asyncio.sleep(HEARD_SECONDS)
     return summary, hangups
 
 

@@ -13,6 +13,9 @@ def is_on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def hold_back() -> None:
-    """Let SIGHUP wait until this thread unblocks it, also through an exec; forks do not inherit that (forks)."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+def hold_back(*numbers: signal.Signals) -> None:
+    """Let signals, or SIGHUP, wait until this thread unblocks them, also through an exec.
+
+    Forks do not inherit that of SIGHUP (forks).
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers or {signal.SIGHUP})

@@ -14,6 +14,7 @@ import structlog
 from distfile_mirror.config import Config, ConfigurationError
 from distfile_mirror.wiring.early_hangups import hold_back, is_on_terminal
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
 # None: of a process that has a supervisor, which hears SIGHUP for all.
 Reread = Callable[[], Config] | None
 
@@ -23,25 +24,37 @@ log = structlog.get_logger()
 class Hangups:
     """Hears SIGHUP: ``stop`` is called where ``reread`` finds a configuration that can be used.
 
-    Without ``reread`` it hears nothing.
+    Without ``reread`` it hears nothing. SIGTERM and SIGINT are the caller's to hear, who calls ``end`` then.
     """
 
     def __init__(self, reread: Reread, stop: Callable[[], object]) -> None:
         self.heard = False
+        self._has_ended = False
         self._is_reading = False
         self._came_again = False
         self._reread = reread
         self._stop = stop
 
     def listen(self) -> None:
-        """Hear from now on; to be called in the main thread."""
+        """Hear from now on; to be called in the main thread, once SIGTERM and SIGINT are heard."""
         if self._reread is not None and not is_on_terminal():
             signal.signal(signal.SIGHUP, lambda _number, _frame: self._hear())
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, *ENDS})
+
+    def end(self) -> None:
+        """Stop for good, also where SIGHUP came before: nothing begins anew then."""
+        self._has_ended = True
+        self._stop()
+
+    def leave_the_rest(self) -> None:
+        """Let what comes from now on wait for the new run, if there will be one."""
+        if self.heard:
+            hold_back(*ENDS)
 
     def begin_anew_if_heard(self, **flags: str) -> None:
         """Become a new run of the same command, if SIGHUP came; with ``flags`` in the place of those it has."""
-        if not self.heard:
+        self.leave_the_rest()
+        if not self.heard or self._has_ended:
             return
         hold_back()
         arguments = sys.orig_argv[1:]

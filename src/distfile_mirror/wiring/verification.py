@@ -14,7 +14,7 @@ from distfile_mirror.errors import MirrorError
 from distfile_mirror.supervisor import tell_ready
 from distfile_mirror.verifier.metrics import REGISTRY
 from distfile_mirror.verifier.verify import Summary, Verifier
-from distfile_mirror.wiring.hangups import Hangups, Reread
+from distfile_mirror.wiring.hangups import ENDS, Hangups, Reread
 from distfile_mirror.wiring.metrics import told
 from distfile_mirror.wiring.storage import open_blob_store
 
@@ -29,9 +29,9 @@ def run(
     if not care.is_ready():
         raise MirrorError("the database is not of this release: run `distfile-mirror migrate`")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
     hangups = Hangups(reread, stop.set)
+    for number in ENDS:
+        signal.signal(number, lambda _number, _frame: hangups.end())
     hangups.listen()
     if start_over:
         rounds.start_over(rounds.BLOBS)

@@ -103,12 +103,20 @@ def test_a_large_file_is_opened_and_not_read(bench):
     assert found.blob.size == len(content)
 
 
-def test_a_miss_is_remembered_until_the_next_second(bench):
+def test_a_miss_is_remembered_for_a_moment(bench, monkeypatch):
+    monkeypatch.setattr(lookups, "MISS_SECONDS", 60)
     assert bench.find() is None
     bench.hold(URI, b"declared meanwhile")
     assert bench.find() is None
     assert bench.catalog.asked == 1
     bench.lookups.tick()
+    assert bench.find().body == b"declared meanwhile"
+
+
+def test_who_asks_again_after_a_declaration_is_served(bench):
+    assert bench.find() is None
+    bench.hold(URI, b"declared meanwhile")
+    time.sleep(lookups.MISS_SECONDS)
     assert bench.find().body == b"declared meanwhile"
 
 
