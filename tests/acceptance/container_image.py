@@ -152,14 +152,13 @@ class Builder:
         return path, [flag for folder in sorted(folders) for flag in ("--volume", f"{folder}:{folder}:ro")]
 
 
-def start(root, config, data, *arguments, environment=(), program=None, **options):
-    """Start the image's entry point, or ``program``, as process 1 of its own; return the process around it."""
-    variables = [*config["Env"], *(f"{name}={value}" for name, value in dict(environment).items())]
+def start(root, config, data, *arguments, **options):
+    """Start the image's entry point as process 1 of its own; return the process around it."""
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     enter = ["setpriv", "--no-new-privs", "bash", "-c", ENTER, "enter"]
     chroot = [shutil.which("chroot"), "--userspec", config["User"], "--groups=", "."]
     return subprocess.Popen(
-        [*apart, *enter, *variables, *chroot, *([program] if program else config["Entrypoint"]), *map(str, arguments)],
+        [*apart, *enter, *config["Env"], *chroot, *config["Entrypoint"], *map(str, arguments)],
         env=clean_environment(root=str(root), data=str(data)),
         stdin=subprocess.DEVNULL,
         **options,
