@@ -46,10 +46,10 @@ imports: $(VENV)/.test
 unit: $(VENV)/.test
 	@$(BIN)/pytest --quiet --numprocesses 2 tests/unit
 
-# Three processes on two cores: much of what is tested is waiting.
+# Three processes on two cores: much of what is tested is waiting. What takes long, the acceptance tests, comes first.
 test: format lint types imports ## every test, with real servers and clients
 	@DISTFILE_MIRROR_SCREENSHOTS=$${DISTFILE_MIRROR_SCREENSHOTS:-$(CURDIR)/test-artifacts/screenshots} \
-		$(BIN)/pytest -rs --numprocesses 3 --dist loadfile tests
+		$(BIN)/pytest -rs --numprocesses 3 --dist loadfile --no-loadscope-reorder tests
 	@scripts/test-on-servers $(BIN)/pytest -rs --numprocesses 3
 
 soak: $(VENV)/.test ## the long runs: crash tests at full length

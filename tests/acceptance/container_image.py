@@ -144,7 +144,9 @@ class Builder:
         found = dict(re.findall(r"^(?::env:|global)\.([\w-]+)='(.*)'$", told, re.MULTILINE))
         found.pop("constraint", None)  # hashes say more
         path = self._folder / "pip.conf"
-        path.write_text("".join(["[global]\n", *(f"{name} = {value}\n" for name, value in found.items())]))
+        lines = ["[global]", *(f"{name} = {value}" for name, value in found.items())]
+        # Nobody waits for its start here.
+        path.write_text("\n".join([*lines, "[install]", "no-compile = true", ""]))
         folders = {
             Path("/", *Path(item).parts[1:3]) for item in re.findall(r"(?<![\w.])/[\w./-]+", " ".join(found.values()))
         }

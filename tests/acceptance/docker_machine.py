@@ -13,6 +13,14 @@ from tests.acceptance.running_mirror import clean_environment
 from tests.requirements import is_root, skip
 
 READY_SECONDS = 60
+CLIENT_PROGRAM = "/usr/bin/docker"
+PROGRAMS = {
+    "dockerd": "docker.io",
+    CLIENT_PROGRAM: "docker.io",
+    "docker-compose": "docker-compose",
+    "ip": "iproute2",
+    "iptables": "iptables",
+}
 # Its mounts and processes are of namespaces of its own, and end with its first process.
 APART = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
 ENTER = """
@@ -23,9 +31,9 @@ shift
 exec "$@"
 """
 # What the pages call ``docker compose`` is a program of its own in Debian.
-CLIENT = """#!/bin/sh
-[ "$1" != compose ] || { shift; exec docker-compose "$@"; }
-exec /usr/bin/docker "$@"
+CLIENT = f"""#!/bin/sh
+[ "$1" != compose ] || {{ shift; exec docker-compose "$@"; }}
+exec {CLIENT_PROGRAM} "$@"
 """
 
 
@@ -41,7 +49,7 @@ class DockerMachine:
     def __enter__(self):
         if not is_root():
             skip("only root of the whole machine runs a Docker engine")
-        for program, package in (("dockerd", "docker.io"), ("docker-compose", "docker-compose"), ("ip", "iproute2")):
+        for program, package in PROGRAMS.items():
             if shutil.which(program) is None:
                 skip(f"{program} is not installed (Debian: {package})")
         programs = self._folder / "bin"

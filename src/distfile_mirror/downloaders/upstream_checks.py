@@ -5,6 +5,7 @@ asks; where it stands is in the catalog.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -93,7 +94,8 @@ class UpstreamChecks:
                 pause = self._seconds
             await call(partial(rounds.finish, going))
         except asyncio.CancelledError:
-            await asyncio.shield(call(partial(rounds.leave, going)))
+            with suppress(UnavailableError):  # the round's lease ends by itself
+                await asyncio.shield(call(partial(rounds.leave, going)))
             raise
 
     async def _check(self, going: Going, file: StoredFile, bounds: Bounds) -> None:

@@ -6,7 +6,7 @@ import string
 
 import pytest
 from django.db import connection
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distfile_mirror.catalog import search
@@ -109,6 +109,7 @@ def parts(draw):
 def test_it_is_what_plain_python_says():
     rows = add(*URIS)
 
+    @settings(deadline=None)
     @given(parts() | st.text("aB%_\"'", min_size=1, max_size=6) | st.text(CHARACTERS, min_size=1, max_size=4))
     def check(text):
         expected = [row.pk for row in rows if text.lower() in row.uri.lower()]

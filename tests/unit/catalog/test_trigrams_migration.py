@@ -132,13 +132,22 @@ def _source(django_db_setup, target):
 @pytest.mark.usefixtures("_source")
 def test_a_copy_of_a_catalog_has_all_of_it(target, monkeypatch):
     monkeypatch.setattr(copying, "ROWS_AT_ONCE", 2)
-    for number in range(5):
-        declare(f"https://example.org/{number}.tgz")
-    present("https://example.org/present.tgz")
-    copying.prepare_target()
-    copied = copying.tables()
-    for table in copied:
-        list(copying.copy_table(table))
-    copying.finish_target(copied)
+    with transaction.atomic():
+        for number in range(5):
+            declare(f"https://example.org/{number}.tgz")
+        present("https://example.org/present.tgz")
+        copying.prepare_target()
+        copied = copying.tables()
+        for table in copied:
+            list(copying.copy_table(table))
+        copying.finish_target(copied)
+        transaction.set_rollback(True)  # other tests have the same database
     assert len(indexed(target, "tgz")) == 6
     assert_whole(target)
+
+
+def test_later_migrations_keep_what_adds_new_files(target):
+    """Django makes a table of SQLite's anew to change it, and then its triggers are gone."""
+    call_command("migrate", database=TARGET, verbosity=0)
+    triggers = {name for (name,) in ask(target, "SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    assert triggers >= {f"catalog_fileuri_{what}" for what in ("add", "remove", "index", "unindex")}
