@@ -9,7 +9,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from tests.acceptance.running_mirror import DIRECT, clean_environment, free_port
+from tests.acceptance.running_mirror import DIRECT, clean_environment, free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,7 +39,7 @@ class Terminals:
 
     def __init__(self, folder, *, upstream, upstream_ca, path=(), server_environment=()):
         self.folder = folder
-        self.ports = {"proxy": free_port(), "admin": free_port()}
+        self.ports = dict(zip(("proxy", "admin"), free_ports(2), strict=True))
         self._servers = []
         self._environment = clean_environment(
             PATH=os.pathsep.join([*map(str, path), os.environ["PATH"]]),
