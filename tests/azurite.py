@@ -10,6 +10,8 @@ import urllib.request
 from contextlib import suppress
 from email.utils import formatdate
 
+from tests.ports import free_port
+
 PROGRAM = "azurite-blob"
 CONTAINER = "contract"
 READY_SECONDS = 30
@@ -29,8 +31,7 @@ class Azurite:
     """The server with one container, from enter to exit. ``environment`` leads obstore to it."""
 
     def __init__(self):
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            self._port = sock.getsockname()[1]
+        self._port = free_port()
         self._url = f"http://127.0.0.1:{self._port}"
         self.environment = {"AZURE_STORAGE_USE_EMULATOR": "true", "AZURITE_BLOB_STORAGE_URL": self._url}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import obstore
 from obstore.store import S3Store
 
+from tests.ports import free_ports
 from tests.requirements import skip
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "ceph-authtool")
@@ -99,7 +100,7 @@ class CephGateway:
         self._folder = None
         self._daemons = []
         self._gateway = None
-        self.port, self._mon_v2, self._mon_v1 = _free_ports(3)
+        self.port, self._mon_v2, self._mon_v1 = free_ports(3)
         self._address = address
         self.endpoint = f"http://{address}:{self.port}"
 
@@ -247,15 +248,6 @@ class CephGateway:
 
     def _logs(self):
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self._folder.glob("*.log")))
-
-
-def _free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def _state(task):

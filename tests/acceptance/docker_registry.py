@@ -7,7 +7,8 @@ import subprocess
 import time
 from contextlib import suppress
 
-from tests.acceptance.running_mirror import clean_environment, free_port
+from tests.acceptance.running_mirror import clean_environment
+from tests.ports import free_port
 
 READY_SECONDS = 20
 

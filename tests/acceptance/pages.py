@@ -9,7 +9,8 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from tests.acceptance.running_mirror import DIRECT, clean_environment, free_ports
+from tests.acceptance.running_mirror import DIRECT, clean_environment
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

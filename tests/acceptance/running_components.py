@@ -8,7 +8,8 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager, suppress
 
-from tests.acceptance.running_mirror import DIRECT, PROGRAM, clean_environment, free_port
+from tests.acceptance.running_mirror import DIRECT, PROGRAM, clean_environment
+from tests.ports import free_port
 
 READY_SECONDS = 30
 

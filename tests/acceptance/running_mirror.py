@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+
+from tests.ports import free_port
 
 PROGRAM = Path(sys.executable).parent / "distfile-mirror"
 READY_SECONDS = 30
@@ -38,20 +39,6 @@ def clean_environment(**more):
         if name not in PRESET and not any(part in name.lower() for part in unwanted)
     }
     return {**kept, **more}
-
-
-def free_port():
-    return free_ports(1)[0]
-
-
-def free_ports(count):
-    """Return ports that nobody uses, each another one."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 class RunningMirror:

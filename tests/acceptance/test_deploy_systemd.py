@@ -13,7 +13,8 @@ import pytest
 from distfile_mirror.config import ENVIRONMENT_PREFIX, Config, load_config
 from tests.acceptance.booted_machine import BootedMachine
 from tests.acceptance.pages import ROOT, blocks
-from tests.acceptance.running_mirror import PROGRAM, clean_environment, free_port
+from tests.acceptance.running_mirror import PROGRAM, clean_environment
+from tests.ports import free_port
 from tests.requirements import skip
 from tests.upstream_server import file
 

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from tests.acceptance.running_components import command
-from tests.acceptance.running_mirror import RunningMirror, free_port
+from tests.acceptance.running_mirror import RunningMirror
+from tests.ports import free_port
 from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file

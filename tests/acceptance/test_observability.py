@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.acceptance.running_components import Component, api, command, get
-from tests.acceptance.running_mirror import DIRECT, RunningMirror, free_port
+from tests.acceptance.running_mirror import DIRECT, RunningMirror
+from tests.ports import free_port
 from tests.upstream_server import UpstreamServer, file
 
 LARGE = bytes(8 << 20)

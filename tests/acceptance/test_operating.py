@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from tests.acceptance.pages import Terminals, blocks
-from tests.acceptance.running_mirror import PROGRAM, free_port
+from tests.acceptance.running_mirror import PROGRAM
+from tests.ports import free_port
 from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file

@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.running_mirror import DIRECT, PROGRAM, RunningMirror, clean_environment, command_line, free_port
+from tests.acceptance.running_mirror import DIRECT, PROGRAM, RunningMirror, clean_environment, command_line
+from tests.ports import free_port
 from tests.upstream_server import file
 
 SMALL = b"small\n"

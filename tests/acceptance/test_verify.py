@@ -10,8 +10,9 @@ import time
 import pytest
 
 from tests.acceptance.running_components import Component, api, command, get
-from tests.acceptance.running_mirror import DIRECT, clean_environment, free_port
+from tests.acceptance.running_mirror import DIRECT, clean_environment
 from tests.image_layout import ImageLayout
+from tests.ports import free_port
 from tests.registry_server import RegistryServer
 from tests.upstream_server import UpstreamServer, file
 

@@ -13,6 +13,7 @@ import django_htmx
 import uvicorn
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from whitenoise import WhiteNoise  # type: ignore[import-untyped]
 
 from distfile_mirror.admin.settings import AdminContext, configure
@@ -22,7 +23,21 @@ if TYPE_CHECKING:
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 HTMX_FOLDER = Path(django_htmx.__file__).parent / "static" / "django_htmx"
+# A client that has just come when the server stops gets so long to ask.
+FIRST_REQUEST_SECONDS = 0.2
+UNHEARD = (signal.SIG_DFL, signal.default_int_handler)
 STATIC_MAX_AGE_SECONDS = 86_400  # the address of a static file changes with its content
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """Does not close on a client that was let in just before the stop, and whose request is on its way."""
+
+    def shutdown(self) -> None:
+        """Close the connection, when what is under way is answered."""
+        if self.cycle is None:
+            self.loop.call_later(FIRST_REQUEST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
 
 class UnambiguousHeaders(WSGIMiddleware):
@@ -80,7 +95,7 @@ def make_server(application: "WSGIApplication", *, threads: int, stop_grace: flo
         uvicorn.Config(
             UnambiguousHeaders(cast("Any", application), workers=threads),
             loop="asyncio",
-            http="httptools",
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -99,8 +114,7 @@ def _signals_end_here() -> Iterator[None]:
 
     A caller that hears these signals itself does so.
     """
-    own = [number for number in (signal.SIGTERM, signal.SIGINT) if not callable(signal.getsignal(number))]
-    handled = [*own, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else [])]
+    handled = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) in UNHEARD]
     previous = [signal.signal(number, lambda _number, _frame: None) for number in handled]
     try:
         yield

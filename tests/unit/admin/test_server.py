@@ -147,3 +147,16 @@ def test_a_signal_lets_requests_under_way_finish_and_ends_in_order(tmp_path, num
     assert out == "stopped in order\n"
     assert err == ""
     assert process.returncode == 0
+
+
+def test_who_was_let_in_just_before_the_end_is_answered(tmp_path):
+    command = [sys.executable, "-c", SERVE, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        connection = http.client.HTTPConnection("127.0.0.1", int(process.stdout.readline()), timeout=10)
+        connection.connect()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        connection.request("GET", "/static/mirror/icon.svg")
+        assert connection.getresponse().status == 200
+        assert process.wait(10) == 0

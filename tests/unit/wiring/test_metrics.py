@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 from distfile_mirror.config import load_config
 from distfile_mirror.wiring import metrics
 from distfile_mirror.wiring.metrics import Pulse, told
-from tests.acceptance.running_mirror import free_port
+from tests.ports import free_port
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
