@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -153,10 +154,12 @@ def test_who_was_let_in_just_before_the_end_is_answered(tmp_path):
     command = [sys.executable, "-c", SERVE, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         connection = http.client.HTTPConnection("127.0.0.1", int(process.stdout.readline()), timeout=10)
-        connection.connect()
-        time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.05)
-        connection.request("GET", "/static/mirror/icon.svg")
-        assert connection.getresponse().status == 200
+        with closing(connection):
+            connection.connect()
+            time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.15)  # it looks for signals ten times a second
+            connection.request("GET", "/static/mirror/icon.svg")
+            with connection.getresponse() as response:
+                assert response.status == 200
         assert process.wait(10) == 0
