@@ -3,9 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
-
-import aiohttp
+from typing import TYPE_CHECKING, Self
 
 from distfile_mirror.errors import MirrorError
 from distfile_mirror.model.uris import FileUri
@@ -13,9 +11,11 @@ from distfile_mirror.upstream.bodies import Body
 from distfile_mirror.upstream.direct import DirectConnections
 from distfile_mirror.upstream.faults import connection_fault
 from distfile_mirror.upstream.guard import Guard, SpecialAddressError
-from distfile_mirror.upstream.proxied import ProxiedBody, ProxiedConnections
 from distfile_mirror.upstream.routes import Route, environment_proxies, find_route
 from distfile_mirror.upstream.settings import Head, UpstreamSettings
+
+if TYPE_CHECKING:
+    from distfile_mirror.upstream.proxied import ProxiedConnections
 
 
 def tls_context(settings: UpstreamSettings) -> ssl.SSLContext:
@@ -86,7 +86,7 @@ class Connections:
             if route.proxy:
                 return await self._ask_proxy(uri, route, headers, form, method)
             exchange = await self._direct.ask(uri, route, headers, form, method=method)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise connection_fault(uri, error, self._settings, proxy=route.proxy) from error
         answer = exchange.answer
         return Head(answer.status, answer.reason, answer.headers, str(uri)), exchange
@@ -94,6 +94,8 @@ class Connections:
     async def _ask_proxy(
         self, uri: FileUri, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None, method: str
     ) -> tuple[Head, Body]:
+        from distfile_mirror.upstream.proxied import ProxiedConnections  # noqa: PLC0415 - slow, and few need it
+
         try:
             await self._guard.look_up(uri.authority.host, uri.authority.port)
         except SpecialAddressError:
@@ -102,5 +104,4 @@ class Connections:
             pass  # only the proxy knows it
         if self._proxied is None:
             self._proxied = ProxiedConnections(self._tls, self._settings.connect_timeout)
-        response = await self._proxied.ask(route, headers, form, method=method)
-        return Head(response.status, response.reason or "", response.headers, str(uri)), ProxiedBody(response)
+        return await self._proxied.ask(uri, route, headers, form, method=method)

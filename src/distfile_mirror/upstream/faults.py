@@ -4,8 +4,6 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from distfile_mirror.errors import MirrorError, PermanentFetchError, TransientFetchError
 from distfile_mirror.model.uris import FileUri
 from distfile_mirror.upstream.answers import NotHttpError
@@ -16,47 +14,45 @@ from distfile_mirror.upstream.settings import UpstreamSettings
 from distfile_mirror.upstream.statuses import one_line
 
 
+class ProxyRefusedError(OSError):
+    """The proxy of the environment answered itself, in place of the upstream; ``strerror``: its status and reason."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(None, answer)
+
+
 def connection_fault(uri: FileUri, error: Exception, settings: UpstreamSettings, *, proxy: str | None) -> MirrorError:
-    """Translate what the system, we or (through a ``proxy``) aiohttp raised before an answer to ``uri`` was there."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    """Translate what the system or we raised before an answer to ``uri`` was there, through a ``proxy`` perhaps."""
     via = f" through the proxy {_host_and_port(proxy)}" if proxy else ""
-    if isinstance(cause, SpecialAddressError):
-        return PermanentFetchError(f"{uri} is not asked: {cause.reason}")
-    certificate = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else cause
-    if isinstance(certificate, ssl.CertificateError):
+    if isinstance(error, SpecialAddressError):
+        return PermanentFetchError(f"{uri} is not asked: {error.reason}")
+    if isinstance(error, ssl.CertificateError):
         return PermanentFetchError(
             f"{uri}{via}: the certificate of {uri.authority.host} is not trusted "
-            f"({one_line(certificate.verify_message or str(certificate))}); if its CA is one of your own, "
+            f"({one_line(error.verify_message or str(error))}); if its CA is one of your own, "
             "name the CA's PEM file by the setting upstream_ca (--upstream-ca)"
         )
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, ValueError):
         return PermanentFetchError(f"{uri} cannot be asked for: {one_line(str(error))}")
-    return TransientFetchError(f"{uri}{via}: {_passing_fault(uri, error, cause, settings, proxy)}")
+    return TransientFetchError(f"{uri}{via}: {_passing_fault(uri, error, settings, proxy)}")
 
 
-def _passing_fault(
-    uri: FileUri, error: Exception, cause: BaseException, settings: UpstreamSettings, proxy: str | None
-) -> str:
+def _passing_fault(uri: FileUri, error: Exception, settings: UpstreamSettings, proxy: str | None) -> str:
     host = _host_and_port(proxy) if proxy else uri.authority.host
     both = settings.connect_timeout + settings.stall_timeout
     # The first kind that fits; those that are kinds of another one come before it.
-    too_slow = f"{host} could not be connected to in {settings.connect_timeout:g} s"
-    sayings: list[tuple[BaseException, type[BaseException], str]] = [
-        (error, ConnectTimeoutError, too_slow),
-        (error, aiohttp.ConnectionTimeoutError, too_slow),
-        (error, TimeoutError, f"{host} did not answer within {both:g} s"),
-        (error, aiohttp.ClientConnectorDNSError, f"the name {host} cannot be looked up ({_text(cause)})"),
-        (cause, socket.gaierror, f"the name {host} cannot be looked up ({_text(cause)})"),
-        (error, aiohttp.ClientHttpProxyError, f"the proxy answered {getattr(error, 'status', '')} {_text(error)}"),
-        (cause, ssl.SSLError, f"no TLS connection to {uri.authority.host} ({_text(cause)})"),
-        (cause, ConnectionRefusedError, f"{host} refuses the connection"),
-        (error, NoAnswerError, f"{host} closed the connection without an answer"),
-        (error, NotHttpError, f"{host} answered with what is not HTTP ({_text(error)})"),
-        (error, aiohttp.ServerDisconnectedError, f"{host} closed the connection without an answer"),
-        (error, aiohttp.ClientResponseError, f"{host} answered with what is not HTTP ({_text(error)})"),
-        (error, Exception, f"no connection to {host} ({_text(cause)})"),
+    sayings: list[tuple[type[Exception], str]] = [
+        (ConnectTimeoutError, f"{host} could not be connected to in {settings.connect_timeout:g} s"),
+        (TimeoutError, f"{host} did not answer within {both:g} s"),
+        (socket.gaierror, f"the name {host} cannot be looked up ({_text(error)})"),
+        (ProxyRefusedError, f"the proxy answered {_text(error)}"),
+        (ssl.SSLError, f"no TLS connection to {uri.authority.host} ({_text(error)})"),
+        (ConnectionRefusedError, f"{host} refuses the connection"),
+        (NoAnswerError, f"{host} closed the connection without an answer"),
+        (NotHttpError, f"{host} answered with what is not HTTP ({_text(error)})"),
+        (Exception, f"no connection to {host} ({_text(error)})"),
     ]
-    return next(saying for found, kind, saying in sayings if isinstance(found, kind))
+    return next(saying for kind, saying in sayings if isinstance(error, kind))
 
 
 def _text(error: BaseException) -> str:

@@ -3,16 +3,23 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
 
-from distfile_mirror.upstream.bodies import CutBodyError
+from distfile_mirror.model.uris import FileUri
+from distfile_mirror.upstream.answers import NotHttpError
+from distfile_mirror.upstream.bodies import Body, CutBodyError
+from distfile_mirror.upstream.dialing import ConnectTimeoutError
 from distfile_mirror.upstream.direct import DEFAULT_HEADERS
+from distfile_mirror.upstream.exchange import NoAnswerError
+from distfile_mirror.upstream.faults import ProxyRefusedError
 from distfile_mirror.upstream.routes import Route
+from distfile_mirror.upstream.settings import Head
 
 # Of one body, in the process's memory: aiohttp stops reading at twice as much.
 READ_AHEAD_BYTES = 1 << 19
@@ -37,17 +44,27 @@ class ProxiedConnections:
         )
 
     async def ask(
-        self, route: Route, headers: Mapping[str, str], form: Mapping[str, str] | None, *, method: str = "GET"
-    ) -> aiohttp.ClientResponse:
-        """Ask by ``route``. Raises aiohttp.ClientError, OSError, ValueError."""
-        return await self._session.request(
-            method if form is None else "POST",
-            URL(route.url, encoded=True),
-            data=form,
-            headers=headers,
-            proxy=route.proxy,
-            allow_redirects=False,
-        )
+        self,
+        uri: FileUri,
+        route: Route,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None,
+        *,
+        method: str = "GET",
+    ) -> tuple[Head, Body]:
+        """Ask for ``uri`` by ``route``. Raises OSError, ValueError: the same as without a proxy."""
+        try:
+            response = await self._session.request(
+                method if form is None else "POST",
+                URL(route.url, encoded=True),
+                data=form,
+                headers=headers,
+                proxy=route.proxy,
+                allow_redirects=False,
+            )
+        except aiohttp.ClientError as error:
+            raise _as_ours(error) from error
+        return Head(response.status, response.reason or "", response.headers, str(uri)), ProxiedBody(response)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -85,3 +102,23 @@ class ProxiedBody:
         if connection is not None and connection.transport is not None and not self._response.content.is_eof():
             connection.transport.abort()
         self._response.release()
+
+
+_OURS: Sequence[tuple[type[Exception], Callable[[Any], Exception]]] = (
+    # The first kind that fits; those that are kinds of another one come before it.
+    (aiohttp.ClientConnectorCertificateError, lambda error: error.certificate_error),
+    (aiohttp.ConnectionTimeoutError, lambda _error: ConnectTimeoutError()),
+    (aiohttp.ClientConnectorDNSError, lambda error: socket.gaierror(None, error.os_error.strerror)),
+    (aiohttp.ClientConnectorError, lambda error: error.os_error),
+    (aiohttp.ClientHttpProxyError, lambda error: ProxyRefusedError(f"{error.status} {error.message}")),
+    (aiohttp.ServerDisconnectedError, lambda _error: NoAnswerError()),
+    (aiohttp.ClientResponseError, lambda error: NotHttpError(error.message)),
+    (OSError, lambda error: error),
+    (ValueError, lambda error: error),
+    (aiohttp.ClientError, lambda error: OSError(None, str(error))),
+)
+
+
+def _as_ours(error: aiohttp.ClientError) -> Exception:
+    """Return what would have been raised without a proxy."""
+    return next(ours(error) for kind, ours in _OURS if isinstance(error, kind))
