@@ -2,14 +2,16 @@
 
 import json
 import subprocess
+import threading
 import time
+from collections import Counter
 
 import pytest
 
 from tests.acceptance.running_components import Component, api, command, get
 from tests.acceptance.running_mirror import clean_environment
 from tests.postgresql_server import PACKAGE, PostgresqlServer, find_binaries
-from tests.registry_server import RegistryServer
+from tests.registry_server import RegistryServer, blob, digest_of
 from tests.requirements import skip
 from tests.upstream_server import UpstreamServer, file
 
@@ -72,6 +74,10 @@ class Installation:
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)["damaged"]
 
+    def noted(self, downloaders):
+        """Tell whether one of ``downloaders``, a folder, notes something that is not recorded."""
+        return any(path.stat().st_size for path in (self.data / "run" / downloaders).iterdir())
+
     def wait_for(self, path, state="present"):
         until = time.monotonic() + 30
         while True:
@@ -80,6 +86,13 @@ class Installation:
                 return document
             assert time.monotonic() < until, document
             time.sleep(0.05)
+
+
+def wait_until(holds):
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -247,6 +260,41 @@ def test_a_proxy_that_starts_while_the_database_is_away_serves_what_it_served_be
     proxy.wait_until_up()
     assert get(proxy, "http://up.test/c")[2] == contents["c"]
     assert "Traceback" not in proxy.log.read_text()
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_what_was_fetched_while_the_database_was_away_is_not_fetched_again(installation, upstream, registry, end):
+    """Whoever fetched it ends before the database is back, and the next one records it."""
+    contents = [b"bytes of a file\n", b"bytes of a layer\n" * 1000]
+    image = registry.push_image("team/app", [contents[1]])
+    gates = {"/a": threading.Event(), f"/v2/team/app/blobs/{digest_of(contents[1])}": threading.Event()}
+    handlers = [file(contents[0]), blob(contents[1])]
+    for (target, gate), handler, server in zip(gates.items(), handlers, (upstream, registry), strict=True):
+        places = upstream.routes if server is upstream else registry.faults
+        places[target] = lambda exchange, gate=gate, handler=handler: (gate.wait(60), handler(exchange))
+    asked = [
+        api(installation.admin, "/files", {"uri": "http://up.test/a", **USE}),
+        api(installation.admin, "/images", {"reference": f"registry.test/team/app@{image['digest']}", **USE}),
+    ]
+    assert [status for status, _document in asked] == [201, 201]
+    targets = list(zip(gates, (upstream, registry), strict=True))
+    wait_until(lambda: all(server.asked(target) for target, server in targets))
+    installation.database.stop("immediate")
+    for gate in gates.values():
+        gate.set()
+    wait_until(lambda: installation.noted("downloaders") and installation.noted("image-downloaders"))
+    for component in (installation.files, installation.containers):
+        getattr(component, end)()
+    installation.database.start()
+    for component in (installation.files, installation.containers):
+        component.start()
+    for kind, (_status, document) in zip(("files", "images"), asked, strict=True):
+        installation.wait_for(f"/{kind}/{document['id']}")
+    assert get(installation.proxy, "http://up.test/a")[2] == contents[0]
+    assert len(upstream.asked("/a")) == 1
+    assert all(count == 1 for count in Counter(request.target for request in registry.requests).values())
+    for component in (installation.files, installation.containers):
+        assert "recorded what a dead downloader had fetched" in component.log.read_text()
 
 
 def test_a_wrong_url_says_what_to_do_and_shows_no_password(tmp_path):

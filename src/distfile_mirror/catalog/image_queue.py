@@ -4,9 +4,11 @@ An image is recorded whole, in one transaction: its manifests, the blobs that th
 ``leases`` says what holds for files as well.
 """
 
+from base64 import b64decode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -14,7 +16,7 @@ from django.utils import timezone
 from distfile_mirror.catalog import leases
 from distfile_mirror.catalog.database import available
 from distfile_mirror.catalog.growth import add_growth
-from distfile_mirror.catalog.image_facts import FetchedBlob, FetchedImage, FetchedManifest, FoundBlob, ImageClaim
+from distfile_mirror.catalog.image_facts import FetchedBlob, FetchedImage, FetchedManifest, FoundBlob, ImageClaim, Role
 from distfile_mirror.catalog.leases import Applied, Changes, Event, Failed, Progress, Released, Row
 from distfile_mirror.catalog.models import Image, ImageManifest, Manifest, ManifestBlob, Repository, StoredBlob
 from distfile_mirror.catalog.request_models import last_requests
@@ -86,6 +88,20 @@ def record(owner: str, outcomes: Iterable[Outcome]) -> None:
             _count(row, by_id[row.row_id])
 
 
+def from_note(note: Mapping[str, Any]) -> FetchedImage:
+    """Return what has been noted as the fields of a FetchedImage, bytes in base64.
+
+    Raises:
+        TypeError, KeyError, ValueError: if they are not its.
+    """
+    return FetchedImage(**{**note, "manifests": [_noted_manifest(each) for each in note["manifests"]]})
+
+
+def blobs_of(fetched: FetchedImage) -> list[str]:
+    """Return the sha256 of all blobs that must be stored."""
+    return [blob.sha256 for manifest in fetched.manifests for blob in manifest.blobs]
+
+
 def known_blob(digest: str) -> FoundBlob | None:
     """Return the blob with ``digest``, if some image brought it or somebody remembered it. Raises UnavailableError."""
     with available():
@@ -100,6 +116,11 @@ def remember_blob(digest: str, sha256: str, size: int) -> None:
     """Note that the store has the blob with ``digest`` under ``sha256``. Raises UnavailableError."""
     with available():
         StoredBlob.objects.get_or_create(digest=digest, defaults={"sha256": sha256, "size": size})
+
+
+def _noted_manifest(note: Mapping[str, Any]) -> FetchedManifest:
+    told = {"content": b64decode(note["content"]), "role": Role(note["role"])}
+    return FetchedManifest(**{**note, **told, "blobs": [FetchedBlob(**blob) for blob in note["blobs"]]})
 
 
 @dataclass(frozen=True, slots=True)

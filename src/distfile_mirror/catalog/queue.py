@@ -7,6 +7,7 @@ Rows are claimed and recorded many in one transaction: the disk is asked to flus
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -29,7 +30,9 @@ __all__ = [
     "Outcome",
     "Progress",
     "Released",
+    "blobs_of",
     "claim",
+    "from_note",
     "record",
     "release_owner",
     "report",
@@ -112,6 +115,16 @@ def record(owner: str, outcomes: Iterable[Outcome]) -> None:
         applied = [_apply(Row(*facts), expected, by_id[facts[0]]) for *facts, expected in rows]
         leases.write(File, owner, applied)
         _count(applied)
+
+
+def from_note(note: Mapping[str, Any]) -> Fetched:
+    """Return what has been noted as the fields of a Fetched. Raises TypeError: if they are not its."""
+    return Fetched(**note)
+
+
+def blobs_of(fetched: Fetched) -> list[str]:
+    """Return the sha256 of the blob that must be stored."""
+    return [fetched.sha256]
 
 
 def _count(applied: Iterable[Applied]) -> None:

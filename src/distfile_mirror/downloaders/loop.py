@@ -22,6 +22,7 @@ from distfile_mirror.downloaders.metrics import ACTIVE, DURATION
 from distfile_mirror.downloaders.outcomes import judge, left_alone
 from distfile_mirror.downloaders.recorder import Recorder, RowOutcome
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.unrecorded import Unrecorded
 from distfile_mirror.errors import MirrorError, StorageError, UnavailableError
 from distfile_mirror.model.request_ids import new_request_id
 
@@ -66,6 +67,7 @@ class DownloadLoop(Generic[C, F]):
         catalog: CatalogThread,
         fetch: Callable[[C, Meter], Awaitable[F]],
         settings: LoopSettings,
+        unrecorded: Unrecorded,
         stop: asyncio.Event,
     ) -> None:
         self._owner = owner
@@ -87,7 +89,7 @@ class DownloadLoop(Generic[C, F]):
         self._task_of: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._active, self._duration = ACTIVE.labels(kind), DURATION.labels(kind)
-        self._recorder: Recorder[F] = Recorder(kind, catalog, partial(queue.record, owner), self._wake.set)
+        self._recorder: Recorder[F] = Recorder(kind, catalog, partial(queue.record, owner), self._wake.set, unrecorded)
         self._claim_after = 0.0
         self._excluded_when_dry: frozenset[str] = frozenset()
         self._storage_failed_until = 0.0

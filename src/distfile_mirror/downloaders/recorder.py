@@ -16,9 +16,11 @@ from distfile_mirror.catalog.leases import Failed, Released
 from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
 from distfile_mirror.downloaders.metrics import DOWNLOADED, DOWNLOADS
 from distfile_mirror.downloaders.settings import Summary
+from distfile_mirror.downloaders.unrecorded import Unrecorded
 from distfile_mirror.errors import UnavailableError
 
 MOST_AT_ONCE = 200
+FETCHED = "fetched"
 OUTCOMES = tuple(field.name for field in fields(Summary))
 
 log = structlog.get_logger()
@@ -38,7 +40,7 @@ F = TypeVar("F", bound=RowOutcome)
 class Recorder(Generic[F]):
     """Takes outcomes of a ``kind`` of artifact and records them by ``record``.
 
-    ``on_recorded`` is called when nothing is left to record.
+    ``on_recorded`` is called when nothing is left to record. In ``unrecorded`` is noted what was fetched by then.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Recorder(Generic[F]):
         catalog: CatalogThread,
         record: Callable[[Collection[F | Failed | Released]], None],
         on_recorded: Callable[[], None],
+        unrecorded: Unrecorded,
     ) -> None:
         self._downloads = {name: DOWNLOADS.labels(kind, name) for name in OUTCOMES}
         self._downloaded = DOWNLOADED.labels(kind)
@@ -54,6 +57,7 @@ class Recorder(Generic[F]):
         self._catalog = catalog
         self._record = record
         self._on_recorded = on_recorded
+        self._unrecorded = unrecorded
         self._outcomes: list[F | Failed | Released] = []
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -73,6 +77,8 @@ class Recorder(Generic[F]):
         """Take an outcome, to be recorded at once if nothing else is being recorded."""
         self._outcomes.append(outcome)
         name = _kind(outcome)
+        if name == FETCHED:
+            self._unrecorded.add(outcome)
         self._counts[name] += 1
         self._downloads[name].inc()
         self._downloaded.inc(getattr(outcome, "size", 0))
@@ -93,7 +99,9 @@ class Recorder(Generic[F]):
         """Return when all is recorded, or after so many seconds; the leases return then what is not."""
         await wait_for_event(self._idle, seconds)
         if not self.idle:
-            log.error("outcomes could not be recorded in time; these will be fetched again", rows=len(self._outcomes))
+            log.error(
+                "outcomes could not be recorded in time", rows=len(self._outcomes), noted=self._unrecorded.is_complete
+            )
 
     async def _record_some(self) -> None:
         batch = self._outcomes[:MOST_AT_ONCE]
@@ -106,6 +114,8 @@ class Recorder(Generic[F]):
             log.exception("outcomes cannot be recorded together; trying each by itself", rows=len(batch))
             await self._record_each(batch)
         del self._outcomes[: len(batch)]
+        if not self._outcomes or self._unrecorded.is_large:
+            self._unrecorded.keep(outcome for outcome in self._outcomes if _kind(outcome) == FETCHED)
 
     async def _record_each(self, batch: list[F | Failed | Released]) -> None:
         """Record what can be recorded; a row that cannot is fetched again when its lease ends."""
@@ -126,4 +136,4 @@ def _kind(outcome: RowOutcome) -> str:
         case Released():
             return "released"
         case _:
-            return "fetched"
+            return FETCHED

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -16,11 +15,13 @@ from distfile_mirror.downloaders.backlog import Claimed
 from distfile_mirror.downloaders.blob_sink import Meter
 from distfile_mirror.downloaders.catalog_thread import CatalogThread
 from distfile_mirror.downloaders.loop import DownloadLoop, Queue
-from distfile_mirror.downloaders.owners import Owner, release_dead_owners
+from distfile_mirror.downloaders.owners import Owner
 from distfile_mirror.downloaders.recorder import RowOutcome
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
 from distfile_mirror.downloaders.side_process import Callers
 from distfile_mirror.downloaders.small_blobs import SmallBlobs
+from distfile_mirror.downloaders.take_over import Estate, take_over
+from distfile_mirror.downloaders.unrecorded import Unrecorded
 from distfile_mirror.errors import StorageError
 from distfile_mirror.upstream.http import Upstream
 from distfile_mirror.upstream.settings import UpstreamSettings
@@ -31,16 +32,12 @@ CHORE_PAUSE_SECONDS = 60
 C = TypeVar("C", bound=Claimed)
 F = TypeVar("F", bound=RowOutcome)
 F_co = TypeVar("F_co", bound=RowOutcome, covariant=True)
-F_contra = TypeVar("F_contra", bound=RowOutcome, contravariant=True)
 
 log = structlog.get_logger()
 
 
-class OwnedQueue(Queue[C, F_contra], Protocol[C, F_contra]):
+class OwnedQueue(Queue[C, F], Estate[F], Protocol[C, F]):
     """A queue whose rows can be taken over from the dead."""
-
-    def release_owner(self, owner: str) -> int:
-        """Give back all that ``owner`` had claimed; return how many rows. Raises UnavailableError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +101,19 @@ async def run_downloader(
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "blobs"))
         client = await stack.enter_async_context(Upstream(upstream))
         tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool, callers.blobs), upstream.max_bytes)
-        await catalog.patiently(partial(release_dead_owners, owners, queue.release_owner), stop)
+        await take_over(owners, queue=queue, catalog=catalog, store=store, stop=stop)
         work = make_work(tools, owner.name)
         for chore in (lambda: _keep_house(store), *(each.watch for each in work.chores if watch)):
             stack.push_async_callback(_cancel, asyncio.create_task(_go_on_with(chore)))
         loop = DownloadLoop(
-            owner=owner.name, kind=kind, queue=queue, catalog=catalog, fetch=work.fetch, settings=settings, stop=stop
+            owner=owner.name,
+            kind=kind,
+            queue=queue,
+            catalog=catalog,
+            fetch=work.fetch,
+            settings=settings,
+            unrecorded=Unrecorded(owner.fd),
+            stop=stop,
         )
         summary = await loop.run(watch=watch)
         if not watch:

@@ -1,6 +1,7 @@
 """The loop on a queue in memory: what it does when things stop, stall, or are away."""
 
 import asyncio
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from distfile_mirror.catalog.queue import Failed, Fetched, Released
 from distfile_mirror.downloaders.catalog_thread import CatalogThread
 from distfile_mirror.downloaders.loop import DownloadLoop
 from distfile_mirror.downloaders.settings import LoopSettings, Summary
+from distfile_mirror.downloaders.unrecorded import Unrecorded
 from distfile_mirror.errors import PermanentFetchError, StorageFullError, TransientFetchError, UnavailableError
 
 SETTINGS = LoopSettings(concurrency=4, concurrency_per_host=2, poll=0.01, stop_grace=0.1, lease=0.3, storage_pause=0.05)
@@ -71,17 +73,19 @@ def done(row):
 
 
 async def run(queue, fetch, *, watch=False, stop=None, settings=SETTINGS):
-    async with CatalogThread() as catalog:
-        loop = DownloadLoop(
-            owner="one",
-            kind="file",
-            queue=queue,
-            catalog=catalog,
-            fetch=fetch,
-            settings=settings,
-            stop=stop or asyncio.Event(),
-        )
-        return await loop.run(watch=watch)
+    with tempfile.TemporaryFile() as notes:
+        async with CatalogThread() as catalog:
+            loop = DownloadLoop(
+                owner="one",
+                kind="file",
+                queue=queue,
+                catalog=catalog,
+                fetch=fetch,
+                settings=settings,
+                unrecorded=Unrecorded(notes.fileno()),
+                stop=stop or asyncio.Event(),
+            )
+            return await loop.run(watch=watch)
 
 
 async def at_once(row, meter):

@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 
-from distfile_mirror.downloaders.owners import Owner, release_dead_owners
+from distfile_mirror.downloaders.owners import Owner, dead_owners
 
 HOLD = """
 import sys, time
@@ -15,27 +15,36 @@ with Owner(Path(sys.argv[1])) as owner:
 """
 
 
+def names_of_dead(folder):
+    return [dead.name for dead in dead_owners(folder)]
+
+
 def test_a_living_owner_is_left_alone(tmp_path):
-    released = []
     with Owner(tmp_path) as owner:
-        assert release_dead_owners(tmp_path, lambda name: released.append(name) or 1) == 0
+        assert names_of_dead(tmp_path) == []
         assert (tmp_path / owner.name).exists()
     assert not (tmp_path / owner.name).exists()
-    assert not released
 
 
-def test_a_killed_owner_is_released(tmp_path):
+def test_a_killed_owner_is_found_until_it_is_buried(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True) as process:
         name = process.stdout.readline().strip()
         assert name.split(":")[-2] == str(process.pid)
-        released = []
-        assert release_dead_owners(tmp_path, lambda owner: released.append(owner) or 1) == 0
+        assert names_of_dead(tmp_path) == []
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    assert release_dead_owners(tmp_path, lambda owner: released.append(owner) or 3) == 3
-    assert released == [name]
-    assert not list((tmp_path).iterdir())
+    assert names_of_dead(tmp_path) == [name]
+    for dead in dead_owners(tmp_path):
+        assert names_of_dead(tmp_path) == []  # somebody sees to it
+        dead.bury()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_owner_that_leaves_notes_is_found(tmp_path):
+    with Owner(tmp_path) as owner:
+        os.write(owner.fd, b"{}\n")
+    assert names_of_dead(tmp_path) == [owner.name]
 
 
 def test_no_folder_yet(tmp_path):
-    assert release_dead_owners(tmp_path / "none", lambda _name: 1) == 0
+    assert names_of_dead(tmp_path / "none") == []

@@ -1,0 +1,106 @@
+"""What was fetched and is not in the catalog yet, noted on disk: who is killed by then need not fetch it again.
+
+The notes are in the file that the owner holds its lock on (``owners``), an outcome a line, as JSON. They are not
+flushed: they outlive the process, not a power cut, after which the rows are fetched again. To record an outcome twice
+does no harm, since a row that is recorded is its owner's no more.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import structlog
+
+# Notes of what is recorded by now may stay for so long; then what is left is written anew.
+LARGEST_BYTES = 4 << 20
+
+log = structlog.get_logger()
+
+
+class Unrecorded:
+    """The notes of a living owner, in its file ``fd``, which is open for appending.
+
+    Where the disk takes no more, it is logged, and nothing is noted until all is recorded.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size = 0
+        self._is_worth_it = LARGEST_BYTES
+        self._has_failed = False
+
+    def add(self, fetched: Any) -> None:
+        """Note ``fetched``, a dataclass of texts, numbers, bytes, and of such dataclasses."""
+        if not self._has_failed:
+            self._append(_line(fetched))
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether all that was added is noted."""
+        return not self._has_failed
+
+    @property
+    def is_large(self) -> bool:
+        """Tell whether there is enough that may be forgotten to write the rest anew."""
+        return self._size > self._is_worth_it
+
+    def keep(self, fetched: Iterable[Any]) -> None:
+        """Forget all but ``fetched``."""
+        if not self._size and not self._has_failed:
+            return
+        os.ftruncate(self._fd, 0)
+        self._size, self._has_failed = 0, False
+        if left := b"".join(map(_line, fetched)):
+            self._append(left)
+        self._is_worth_it = 2 * self._size + LARGEST_BYTES
+
+    def _append(self, lines: bytes) -> None:
+        try:
+            written = os.write(self._fd, lines)
+        except OSError as error:
+            written, reason = 0, error.strerror
+        else:
+            reason = "No space left on device"
+        if written == len(lines):
+            self._size += written
+            return
+        os.ftruncate(self._fd, self._size)
+        self._has_failed = True
+        log.warning("what is fetched cannot be noted before it is recorded", reason=reason)
+
+
+def read_notes(fd: int) -> list[dict[str, Any]]:
+    """Return what a dead owner noted, each as the fields of its dataclass; what it did not write whole is left out.
+
+    Bytes are still in base64.
+    """
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        return [note for line in file if (note := _parsed(line)) is not None]
+
+
+def _line(fetched: Any) -> bytes:
+    return json.dumps(_fields(fetched), default=_plain).encode() + b"\n"
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _fields(value)
+    if isinstance(value, bytes | memoryview):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"a {type(value).__name__} cannot be noted")
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        note = json.loads(line)
+    except ValueError:
+        return None
+    return note if isinstance(note, dict) else None
