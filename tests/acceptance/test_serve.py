@@ -176,6 +176,16 @@ def test_a_port_in_use_is_told(mirror, tmp_path):
     assert f"cannot listen on 127.0.0.1:{mirror.proxy_port}" in done.stderr
 
 
+@pytest.mark.parametrize(("proxy", "told"), [("127.0.0.1", "are both"), ("0.0.0.0", "cannot listen on 0.0.0.0")])
+def test_one_port_for_proxy_and_admin_is_told(tmp_path, proxy, told):
+    port = free_port()
+    flags = ("--proxy-listen", f"{proxy}:{port}", "--admin-listen", f"127.0.0.1:{port}")
+    done = run("serve", "--data-dir", tmp_path / "data", *flags, cwd=tmp_path)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_downloads_through_the_mirror_itself_are_refused(tmp_path):
     port = free_port()
     done = run("serve", "--proxy-listen", f"127.0.0.1:{port}", cwd=tmp_path, https_proxy=f"http://localhost:{port}/")

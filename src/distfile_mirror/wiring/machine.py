@@ -17,6 +17,14 @@ def take_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def refuse_one_address(config: Config) -> None:
+    """Make sure that proxy and admin listen on two addresses. Raises ConfigurationError."""
+    if config.proxy_listen == config.admin_listen and config.proxy_listen.port:
+        raise ConfigurationError(
+            f"proxy_listen and admin_listen are both {config.proxy_listen}: give each an address of its own"
+        )
+
+
 def refuse_own_proxy(config: Config) -> None:
     """Make sure that downloads do not go through the mirror's own proxy, which contacts no upstream.
 

@@ -29,7 +29,7 @@ from distfile_mirror.wiring.early_hangups import is_on_terminal
 from distfile_mirror.wiring.hangups import Reread
 from distfile_mirror.wiring.imports import import_for_all, import_for_proxies
 from distfile_mirror.wiring.logs import configure_logging
-from distfile_mirror.wiring.machine import refuse_own_proxy, take_descriptors
+from distfile_mirror.wiring.machine import refuse_one_address, refuse_own_proxy, take_descriptors
 from distfile_mirror.wiring.sockets import address_of, listening, reserved
 from distfile_mirror.wiring.storage import make_data_dir
 
@@ -73,6 +73,7 @@ def serve(config: Config, announce: Callable[[Config], None], reread: Callable[[
         MirrorError: saying what is in the way.
     """
     refuse_own_proxy(config)
+    refuse_one_address(config)
     with ExitStack() as stack:
         stack.enter_context(_sole_use(config))
         _prepare_authority(config)
@@ -80,8 +81,9 @@ def serve(config: Config, announce: Callable[[Config], None], reread: Callable[[
             migrated = begin_apart(lambda: migrate(config))
             import_for_all()
             _exit_unless_done(migrated())
-        proxy_listen = stack.enter_context(reserved(config.proxy_listen))
+        # In this order: what is reserved would let another one of ours listen there, too.
         admin_socket = stack.enter_context(listening(config.admin_listen))
+        proxy_listen = stack.enter_context(reserved(config.proxy_listen))
         config = config.model_copy(
             update={"proxy_listen": proxy_listen, "admin_listen": address_of(admin_socket, config.admin_listen)}
         )
