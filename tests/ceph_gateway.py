@@ -1,5 +1,8 @@
 """An S3 server for tests: a Ceph gateway with one monitor and one object daemon that keeps its bytes in memory."""
 
+import hashlib
+import hmac
+import json
 import os
 import re
 import shutil
@@ -10,8 +13,9 @@ import tempfile
 import time
 import urllib.request
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.store import S3Store
@@ -128,6 +132,35 @@ class CephGateway:
         with DIRECT.open(urllib.request.Request(address, b"", method="PUT"), timeout=30):
             pass
         return name
+
+    def open_to_all(self, bucket):
+        """Let anybody do anything with ``bucket``, without a signature (which this has: AWS Signature Version 4)."""
+        what = {"Principal": "*", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}
+        body = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **what}]}).encode()
+        now = datetime.now(UTC)
+        digest = hashlib.sha256(body).hexdigest()
+        headers = {
+            "host": urlsplit(self.endpoint).netloc,
+            "x-amz-content-sha256": digest,
+            "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
+        }
+        names = ";".join(headers)
+        fields = [f"{name}:{value}" for name, value in headers.items()]
+        asked = "\n".join(["PUT", f"/{bucket}", "policy=", *fields, "", names, digest])
+        scope = f"{now:%Y%m%d}/{REGION}/s3/aws4_request"
+        signed = ["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, hashlib.sha256(asked.encode()).hexdigest()]
+        key = f"AWS4{self.secret_key}".encode()
+        for part in [*scope.split("/"), "\n".join(signed)]:
+            key = hmac.digest(key, part.encode(), "sha256")
+        proof = f"Credential={self.access_key}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+        request = urllib.request.Request(
+            f"{self.endpoint}/{bucket}?policy=",
+            body,
+            method="PUT",
+            headers={**headers, "Authorization": f"AWS4-HMAC-SHA256 {proof}"},
+        )
+        with DIRECT.open(request, timeout=30):
+            pass
 
     def store(self, bucket, prefix=None):
         """Return the bucket as obstore has it, to look behind the product's back."""

@@ -1,4 +1,4 @@
-"""A TCP relay on loopback in front of a server: it counts requests, slows answers down, and cuts connections."""
+"""A TCP relay on loopback in front of a server: it counts requests, hides fields, slows down, and cuts connections."""
 
 import re
 import socket
@@ -19,11 +19,13 @@ class Relay:
     """Relays to ``port`` of this machine, from enter to exit.
 
     ``requests``: method, path and first byte of each. ``bytes_per_second``: of each answer; 0: no limit.
-    ``forbidden``: methods that are answered 403, as if the server did not let this client.
+    ``forbidden``: methods that are answered 403, as if the server did not let this client. ``hidden``: the name of a
+    field that requests have and the server does not get.
     """
 
-    def __init__(self, port):
+    def __init__(self, port, hidden=""):
         self._target = port
+        self._hidden = re.compile(rb"(?i)\r\n%s:[^\r]*" % hidden.encode()) if hidden else None
         self.requests = []
         self.bytes_per_second = 0
         self.forbidden = set()
@@ -73,28 +75,30 @@ class Relay:
                 continue
             server.settimeout(None)
             self._connections |= {client, server}
-            self._start(self._relay, client, server, self._note)
+            self._start(self._relay, client, server, self._asked)
             self._start(self._relay, server, client, self._slow_down)
 
     def _relay(self, source, sink, seen):
         with suppress(OSError):
             while data := source.recv(PIECE_BYTES):
-                seen(data)
+                passed = seen(data)
                 if data.partition(b" ")[0].decode("latin-1") in self.forbidden:
                     source.sendall(FORBIDDEN)
                 else:
-                    sink.sendall(data)
+                    sink.sendall(passed)
         for connection in (source, sink):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             self._connections.discard(source)
         source.close()
 
-    def _note(self, data):
+    def _asked(self, data):
         for method, path, headers in REQUEST.findall(data):
             first = RANGE.search(headers)
             self.requests.append((method.decode(), path.decode(), int(first[1]) if first else 0))
+        return self._hidden.sub(b"", data) if self._hidden else data
 
     def _slow_down(self, data):
         if self.bytes_per_second:
             time.sleep(len(data) / self.bytes_per_second)
+        return data

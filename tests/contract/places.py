@@ -12,7 +12,6 @@ from distfile_mirror.blobs.locations import BlobsLocation
 from distfile_mirror.blobs.object_connection import S3Settings, connect
 from distfile_mirror.blobs.object_store import ObjectBlobStore
 from distfile_mirror.blobs.store import blob_key
-from tests.azurite import CONTAINER
 from tests.ceph_gateway import BUCKET, REGION
 
 _PREFIXES = itertools.count()
@@ -94,14 +93,14 @@ class S3Place(ObjectPlace):
         self.store.prepare()
 
 
-class AzurePlace(ObjectPlace):
-    """A prefix of a container in Azurite, which the environment tells of."""
+class EnvironmentPlace(ObjectPlace):
+    """A prefix of what the environment leads to: Azure's blobs, or Google's, as ``kind`` says."""
 
-    def __init__(self, folder, prefix=None):
+    def __init__(self, folder, kind, bucket, prefix=None):
         prefix = prefix or f"some/prefix-{next(_PREFIXES)}"
-        self.arguments = {"kind": "az", "folder": str(folder), "prefix": prefix}
+        self.arguments = {"kind": kind, "folder": str(folder), "bucket": bucket, "prefix": prefix}
         self.spool = folder / "spool"
-        location = BlobsLocation("az", CONTAINER, prefix)
+        location = BlobsLocation(kind, bucket, prefix)
         connections = connect(location, S3Settings())
         self._objects = connections.reading
         self.store = ObjectBlobStore(connections, name=str(location), folder=self.spool)
@@ -118,7 +117,9 @@ def secret_file(path, content):
 
 def open_place(kind, folder, **more):
     """Return a place as another one's ``arguments`` say."""
-    return {"disk": DiskPlace, "s3": S3Place, "az": AzurePlace}[kind](Path(folder), **more)
+    if kind in {"gs", "az"}:
+        return EnvironmentPlace(Path(folder), kind, **more)
+    return {"disk": DiskPlace, "s3": S3Place}[kind](Path(folder), **more)
 
 
 def say(word):

@@ -16,21 +16,25 @@ from distfile_mirror.blobs.disk import DiskBlobStore
 from distfile_mirror.blobs.store import BlobCorruptError, BlobMissingError
 from distfile_mirror.errors import StorageError, StorageFullError
 from tests import azurite
-from tests.contract.places import AzurePlace, DiskPlace, S3Place
+from tests.contract.places import DiskPlace, EnvironmentPlace, S3Place
+from tests.relay import Relay
 
+OPEN_BUCKET = "open"
 REPOSITORY = Path(__file__).parents[2]
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
-@pytest.fixture(params=["disk", "s3", *(["az"] if azurite.is_installed() else [])])
+@pytest.fixture(params=["disk", "s3", "gs", *(["az"] if azurite.is_installed() else [])])
 def place(request, tmp_path):
     if request.param == "disk":
         return DiskPlace(tmp_path)
     if request.param == "az":
         request.getfixturevalue("azure")
-        return AzurePlace(tmp_path)
+        return EnvironmentPlace(tmp_path, "az", azurite.CONTAINER)
+    if request.param == "gs":
+        return EnvironmentPlace(tmp_path, "gs", request.getfixturevalue("google"))
     gateway = request.getfixturevalue("ceph_gateway")
     return S3Place(tmp_path, gateway.endpoint, gateway.access_key, gateway.secret_key)
 
@@ -45,6 +49,22 @@ def azure(monkeypatch, azurite_server):
 def azurite_server():
     with azurite.Azurite() as server:
         yield server
+
+
+@pytest.fixture
+def google(monkeypatch, google_gateway):
+    """A bucket as Google's XML API has it, which Ceph's gateway speaks as well, but for its tokens."""
+    account = {"gcs_base_url": google_gateway, "disable_oauth": True, "client_email": "", "private_key": ""}
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps({**account, "private_key_id": ""}))
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    return OPEN_BUCKET
+
+
+@pytest.fixture(scope="module")
+def google_gateway(_ceph_gateway):
+    _ceph_gateway.open_to_all(_ceph_gateway.make_bucket(OPEN_BUCKET))
+    with Relay(_ceph_gateway.port, hidden="authorization") as relay:
+        yield relay.endpoint
 
 
 @pytest.fixture

@@ -12,6 +12,12 @@ from distfile_mirror.errors import StorageError
 MAX_REASON_CHARACTERS = 200
 # An address that only a cloud's own machines have: it is asked for credentials where none are given.
 _INSTANCE_METADATA = "169.254.169.254"
+# Where obstore takes them from, by the scheme of the store.
+_CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files",
+    "gs": "name the JSON file of a service account in GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 # What obstore knows of a connection that failed stands only in the details.
@@ -47,7 +53,7 @@ def _told(store: str, error: Exception) -> str:
     if own:
         return f"there are no credentials for {store}: {own[1]}"
     if _INSTANCE_METADATA in text:
-        return f"there are no credentials for {store}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name files"
+        return f"there are no credentials for {store}: {_CREDENTIALS[store.partition('://')[0]]}"
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         code = _code(text)
         return f"{where} refuses the credentials{f' ({code})' if code else ''}: check key, secret and rights"
