@@ -9,6 +9,7 @@ import base64
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class Unrecorded:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._size = 0
-        self._is_worth_it = LARGEST_BYTES
+        self._enough_bytes = LARGEST_BYTES
         self._has_failed = False
 
     def add(self, fetched: Any) -> None:
@@ -45,17 +46,17 @@ class Unrecorded:
     @property
     def is_large(self) -> bool:
         """Tell whether there is enough that may be forgotten to write the rest anew."""
-        return self._size > self._is_worth_it
+        return self._size > self._enough_bytes
 
     def keep(self, fetched: Iterable[Any]) -> None:
         """Forget all but ``fetched``."""
         if not self._size and not self._has_failed:
             return
-        os.ftruncate(self._fd, 0)
-        self._size, self._has_failed = 0, False
+        self._cut(0)
+        self._has_failed = False
         if left := b"".join(map(_line, fetched)):
             self._append(left)
-        self._is_worth_it = 2 * self._size + LARGEST_BYTES
+        self._enough_bytes = 2 * self._size + LARGEST_BYTES
 
     def _append(self, lines: bytes) -> None:
         try:
@@ -67,9 +68,14 @@ class Unrecorded:
         if written == len(lines):
             self._size += written
             return
-        os.ftruncate(self._fd, self._size)
+        self._cut(self._size)
         self._has_failed = True
         log.warning("what is fetched cannot be noted before it is recorded", reason=reason)
+
+    def _cut(self, size: int) -> None:
+        with suppress(OSError):  # a disk so broken keeps notes of what is recorded, which do no harm
+            os.ftruncate(self._fd, size)
+        self._size = size
 
 
 def read_notes(fd: int) -> list[dict[str, Any]]:
