@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sqlite3
+import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -33,19 +34,22 @@ def make_images(folder):
     return layout, images
 
 
-def routes_of(layout, images):
-    manifests = {f"/v2/app/manifests/{image.digest}": send(image.content, image.media_type) for image in images}
+def routes_of(layout, images, open_gate):
+    manifests = {
+        f"/v2/app/manifests/{image.digest}": send(image.content, image.media_type, open_gate) for image in images
+    }
     blobs = {
-        f"/v2/app/blobs/sha256:{path.name}": send(path.read_bytes(), "application/octet-stream")
+        f"/v2/app/blobs/sha256:{path.name}": send(path.read_bytes(), "application/octet-stream", open_gate)
         for path in (layout.folder / "blobs" / "sha256").iterdir()
     }
     return manifests | blobs
 
 
-def send(content, media_type):
-    """Serve in pieces, so that many moments are in the middle of it."""
+def send(content, media_type, open_gate):
+    """Serve in pieces, so that many moments are in the middle of it, and none before the event ``open_gate``."""
 
     def handle(exchange):
+        open_gate.wait(60)
         start = exchange.request.range_start or 0
         headers = {"Content-Length": str(len(content) - start), "Content-Type": media_type}
         if start:
@@ -107,12 +111,15 @@ def test_killed_twenty_times_during_a_pull_of_twenty_images(tmp_path, authority)
     chance = random.Random(SEED)
     layout, images = make_images(tmp_path / "layout")
     assert images[0].media_type == f"{OCI}.manifest.v1+json"
+    open_gate = threading.Event()
+    routes = routes_of(layout, images, open_gate)
     with (
-        UpstreamServer(authority.server_context("up.test"), routes=routes_of(layout, images)) as upstream,
+        UpstreamServer(authority.server_context("up.test"), routes=routes) as upstream,
         RunningMirror(tmp_path, upstream_ca=authority.ca_file, upstream={"up.test": upstream.port}) as mirror,
     ):
         references = [f"up.test/app@{image.digest}" for image in images]
         mirror.run("add-image", *references, "--project", "tests", "--reason", "to see it work")
+        open_gate.set()
         struck_at_work = 0
         wrong = []
         moments = []
