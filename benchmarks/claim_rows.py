@@ -1,6 +1,7 @@
-"""The queue under measurement: `python -m benchmarks.claim_rows URL fill FROM TO | claim OWNER N | reset`.
+"""The queue under measurement: `python -m benchmarks.claim_rows URL fill FROM TO | settle N | claim OWNER N | reset`.
 
-`fill` makes rows that are due, numbered from FROM to before TO. `claim` says `ready`, waits for a line, claims N rows
+`fill` makes rows that are due, numbered from FROM to before TO; `settle` makes all but the N that are due first
+present. `claim` says `ready`, waits for a line, claims N rows
 as a downloader does, in batches, and prints JSON: the moments when it began and ended, in seconds of the machine's
 monotonic clock, and the rows' keys. `reset` makes what was claimed due again, as it was, and prints how many rows.
 A process of its own for each, as downloaders are.
@@ -40,6 +41,20 @@ def fill(numbers: range) -> None:
             values = [_row(number) for number in numbers[begin : begin + FILL_ROWS]]
             names, places = ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
             cursor.executemany(f"INSERT INTO catalog_file ({names}) VALUES ({places})", values)
+    _tidy()
+
+
+def settle(left: int) -> None:
+    """Let all files be present but the ``left`` that are due first, as if they had come a while ago."""
+    database.check()
+    last = "(SELECT due_at FROM catalog_file ORDER BY due_at LIMIT 1 OFFSET %s)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE catalog_file SET state = %s, due_at = NULL WHERE due_at > {last}",
+            [State.PRESENT.value, left - 1],
+        )
+        if connection.vendor == "postgresql":
+            cursor.execute("VACUUM (FULL) catalog_file")
     _tidy()
 
 
@@ -91,13 +106,15 @@ def _tidy() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("url")
-    parser.add_argument("verb", choices=("fill", "claim", "reset"))
+    parser.add_argument("verb", choices=("fill", "settle", "claim", "reset"))
     parser.add_argument("arguments", nargs="*")
     given = parser.parse_args()
     database.configure(given.url)
     match given.verb, given.arguments:
         case "fill", [first, end]:
             fill(range(int(first), int(end)))
+        case "settle", [left]:
+            settle(int(left))
         case "claim", [owner, rows]:
             claim(owner, int(rows))
         case "reset", []:

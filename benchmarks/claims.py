@@ -1,10 +1,13 @@
 """Claims: downloaders take rows from the queue, few and many of them waiting; no row may go to two."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.fixtures import Site
 from benchmarks.machine import COMMAND_SECONDS, FailedToRunError, clean_environment, on_any_core
@@ -12,15 +15,17 @@ from benchmarks.rows import Group, Measure, Row, Target, measured
 from tests.postgresql_server import PostgresqlServer
 
 CLAIMED = 10_000
-FEW_PENDING = 10_000
-MANY_PENDING = 1_000_000
+FEW = 10_000
+MANY = 1_000_000
 PROCESSES = (1, 2, 4)
 FILL_ROWS = 200_000
-LIMIT = Target(1.5)
+# Of the length of the queue, and of the size of the catalog beside it, whose index of all URIs grows.
+LENGTH_LIMIT, SIZE_LIMIT = Target(1.2), Target(1.5)
 METHOD = (
     f"Wall time for {CLAIMED:,} rows, from the first process' begin to the last one's end, by row. Each process claims "
     "its share as a downloader does, up to 128 rows in one transaction, those due longest first; they begin at the "
-    "same moment and may use every core. The peer is the same with as many rows pending as are claimed. After each "
+    f"same moment and may use every core. The peer is a catalog of as many files of which {FEW:,} are pending and the "
+    f"others present; in the last row of each database it is a catalog of {FEW:,} files, all pending. After each "
     "run all keys that were claimed are compared: one that was given to two ends the benchmark, and so does a row that "
     "the catalog has as claimed and nobody has. Then they are made due again, and PostgreSQL's table is vacuumed. "
     "PostgreSQL runs without fsync, so that a flush, which costs the same however many rows there are, hides nothing; "
@@ -28,36 +33,68 @@ METHOD = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The URLs of three catalogs: ``long`` and ``short`` queues of MANY files, and one of FEW files, ``small``."""
+
+    long: str
+    short: str
+    small: str
+
+
 def claims(site: Site, tell: Callable[[Row], None]) -> Group:
     """Measure both databases."""
     rows = []
     with _databases(site) as databases:
-        for name, (few, many) in databases.items():
-            for processes in PROCESSES:
-                title = f"{name}, {processes} process{'es' if processes > 1 else ''}"
-                rows.append(measured(Measure(title, "µs", 1e6, _once(few, many, processes), LIMIT)))
+        for name, queues in databases.items():
+            for measure in _measures(name, queues):
+                rows.append(measured(measure))
                 tell(rows[-1])
-    title = f"Claims, {MANY_PENDING:,} rows pending"
-    return Group(title, f"{FEW_PENDING:,} pending", METHOD, tuple(rows))
+    return Group(f"Claims, {MANY:,} files pending", f"{FEW:,} pending", METHOD, tuple(rows))
+
+
+def _measures(name: str, queues: Queues) -> Iterator[Measure]:
+    for processes in PROCESSES:
+        title = f"{name}, {processes} process{'es' if processes > 1 else ''}"
+        yield Measure(title, "µs", 1e6, _once(queues.long, queues.short, processes), LENGTH_LIMIT)
+    yield Measure(
+        f"{name}, 1 process, peer with {FEW:,} files", "µs", 1e6, _once(queues.long, queues.small, 1), SIZE_LIMIT
+    )
 
 
 @contextmanager
-def _databases(site: Site) -> Iterator[dict[str, tuple[str, str]]]:
-    """Give name -> URLs of a short queue and of a long one."""
+def _databases(site: Site) -> Iterator[dict[str, Queues]]:
     with PostgresqlServer() as server:
-        found = {
-            "PostgreSQL": (server.create_database("few"), server.create_database("many")),
-            "SQLite": (f"sqlite:///{site.work}/few.sqlite3", f"sqlite:///{site.work}/many.sqlite3"),
-        }
-        for urls in found.values():
-            for url, pending in zip(urls, (FEW_PENDING, MANY_PENDING), strict=True):
-                for begin in range(0, pending, FILL_ROWS):
-                    _run(url, "fill", str(begin), str(min(pending, begin + FILL_ROWS)))
-        yield found
+        yield {"PostgreSQL": _queues_of_postgresql(server), "SQLite": _queues_of_sqlite(site.work)}
 
 
-def _once(few: str, many: str, processes: int) -> Callable[[], tuple[float, float]]:
-    return lambda: (_seconds_a_row(many, processes), _seconds_a_row(few, processes))
+def _queues_of_postgresql(server: PostgresqlServer) -> Queues:
+    long, small = server.create_database("long"), server.create_database("small")
+    _fill(long, MANY)
+    _fill(small, FEW)
+    server.sql("CREATE DATABASE short TEMPLATE long")
+    short = server.url("short")
+    _run(short, "settle", str(FEW))
+    return Queues(long, short, small)
+
+
+def _queues_of_sqlite(folder: Path) -> Queues:
+    paths = [folder / f"{name}.sqlite3" for name in ("long", "short", "small")]
+    found = Queues(*(f"sqlite:///{path}" for path in paths))
+    _fill(found.long, MANY)
+    _fill(found.small, FEW)
+    shutil.copyfile(paths[0], paths[1])
+    _run(found.short, "settle", str(FEW))
+    return found
+
+
+def _fill(url: str, pending: int) -> None:
+    for begin in range(0, pending, FILL_ROWS):
+        _run(url, "fill", str(begin), str(min(pending, begin + FILL_ROWS)))
+
+
+def _once(ours: str, peer: str, processes: int) -> Callable[[], tuple[float, float]]:
+    return lambda: (_seconds_a_row(ours, processes), _seconds_a_row(peer, processes))
 
 
 def _seconds_a_row(url: str, processes: int) -> float:
