@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -117,6 +118,32 @@ def test_declared_downloaded_and_served(mirror, upstream, relay, prefix):
     ]
     wait_for_metric(mirror, "cache_filled_bytes", lambda count: count == len(LARGE) + len(SMALL))
     assert metric(mirror, "cache_fills") == 2
+
+
+def test_what_had_come_when_all_was_killed_is_stored_and_not_fetched_again(mirror, upstream, ceph_gateway):
+    """It was whole, and waited for a store that was away."""
+    whole = re.compile(f"{hashlib.sha256(LARGE).hexdigest()}-.*")
+    open_gate = threading.Event()
+    answer = file(LARGE)
+    upstream.routes["/large"] = lambda exchange: (open_gate.wait(60), answer(exchange))
+    mirror.run("add", "https://up.test/large", "--project", "tests", "--reason", "to see it work")
+    until = time.monotonic() + 30
+    while not upstream.asked("/large"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    ceph_gateway.stop()
+    open_gate.set()
+    while not any(whole.fullmatch(path.name) for path in (mirror.data / "spool").iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    mirror.kill()
+    ceph_gateway.ensure_up()
+    mirror.start()
+    mirror.run("wait", "https://up.test/large")
+    done = curl(mirror, "https://up.test/large")
+    assert (status_of(done), done.stdout == LARGE) == (200, True)
+    assert len(upstream.asked("/large")) == 1
+    assert list((mirror.data / "spool").iterdir()) == []
 
 
 def test_twenty_clients_and_one_large_blob(mirror, upstream, relay, tmp_path):

@@ -130,7 +130,7 @@ class DiskBlobStore:
             os.listdir(self._incoming)
             os.stat(self._blobs)
 
-    def remove_abandoned(self) -> int:
+    def remove_abandoned(self, *, patiently: bool = False) -> int:  # noqa: ARG002 - nothing whole is left here
         """See BlobStore.remove_abandoned."""
         return spool.remove_abandoned(self._incoming)
 

@@ -5,6 +5,7 @@ that upload the same one write the same bytes, and it does not matter who is las
 conditional requests, which not every store has. Every upload is asked about afterwards.
 """
 
+import hashlib
 import os
 import tempfile
 import time
@@ -171,9 +172,16 @@ class ObjectBlobStore:
         except BlobMissingError:
             return
 
-    def remove_abandoned(self) -> int:
+    def remove_abandoned(self, *, patiently: bool = False) -> int:
         """See BlobStore.remove_abandoned."""
-        return spool.remove_abandoned(self._spool)
+        return spool.remove_abandoned(self._spool, self._finish, patiently=patiently)
+
+    def _finish(self, path: str, sha256: str) -> None:
+        """Upload what a dead process had whole, if that was true."""
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found == sha256:
+            self.upload(sha256, Path(path))
 
     def _put(self, key: str, source: bytes | Path, size: int) -> None:
         part = max(PART_BYTES, -(-size // MAX_PARTS))
@@ -209,6 +217,7 @@ class ObjectBlobWriter:
 
     def commit(self, sha256: str) -> None:
         """See BlobWriter.commit: all bytes are in the store when it returns."""
+        self._file.is_whole(sha256)  # so that it need not be fetched again if this process dies meanwhile
         with storage_errors(self._file.path):
             self._store.upload(sha256, Path(self._file.path))
         self.discard()

@@ -8,15 +8,17 @@ import errno
 import fcntl
 import itertools
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from distfile_mirror.errors import StorageError, StorageFullError
 
 READ_ONLY = 0o444
+_WHOLE = re.compile(r"([0-9a-f]{64})-")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -61,6 +63,16 @@ class SpoolFile:
             os.ftruncate(self.fd, 0)
             os.lseek(self.fd, 0, os.SEEK_SET)
 
+    def is_whole(self, sha256: str) -> None:
+        """Note in the file's name that all its bytes are there, and have this digest. Raises StorageError."""
+        folder, _, name = self.path.rpartition("/")
+        if name.startswith(sha256):
+            return
+        path = f"{folder}/{sha256}-{name}"
+        with storage_errors(self.path):
+            os.rename(self.path, path)
+        self.path = path
+
     def keep(self) -> None:
         """Take note that the file got its place, so that closing it leaves it there."""
         self._is_kept = True
@@ -87,10 +99,17 @@ def storage_errors(where: Path | str) -> Iterator[None]:
         raise StorageError(f"the blob store failed at {where}: {error.strerror or error}") from error
 
 
-def remove_abandoned(folder: Path) -> int:
-    """Remove the files in ``folder`` that no living process writes; return how many. Raises StorageError."""
+def remove_abandoned(
+    folder: Path, finish: Callable[[str, str], object] | None = None, *, patiently: bool = False
+) -> int:
+    """Remove the files in ``folder`` that no living process writes; return how many. Raises StorageError.
+
+    Before that, ``finish`` is given the path and the digest of each that was noted as whole; what it raises is raised.
+    ``patiently``: wait until others are done with such.
+    """
     with storage_errors(folder):
-        return sum(_remove_if_abandoned(entry.path) for entry in os.scandir(folder))
+        paths = [entry.path for entry in os.scandir(folder)]
+    return sum(_remove_if_abandoned(path, finish, patiently=patiently) for path in paths)
 
 
 def make_folder(folder: Path) -> None:
@@ -125,17 +144,16 @@ def _create_locked(folder: Path) -> tuple[str, int]:
         os.close(fd)
 
 
-def _remove_if_abandoned(path: str) -> bool:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-    except (BlockingIOError, FileNotFoundError):
-        return False
-    else:
+def _remove_if_abandoned(path: str, finish: Callable[[str, str], object] | None, *, patiently: bool) -> bool:
+    whole = _WHOLE.match(os.path.basename(path))
+    with storage_errors(path), ExitStack() as stack:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if whole and patiently else fcntl.LOCK_NB))
+            if finish is not None and whole and os.fstat(fd).st_nlink:
+                finish(path, whole[1])
+            os.unlink(path)
+        except (BlockingIOError, FileNotFoundError):
+            return False
         return True
-    finally:
-        os.close(fd)

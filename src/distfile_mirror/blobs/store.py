@@ -138,5 +138,8 @@ class BlobStore(BlobReader, Protocol):
             StorageError: also if there are none.
         """
 
-    def remove_abandoned(self) -> int:
-        """Remove what dead processes left half-written; return how many. Raises StorageError."""
+    def remove_abandoned(self, *, patiently: bool = False) -> int:
+        """Remove what dead processes left half-written, and store what they left whole; return how many files.
+
+        ``patiently``: also wait until others have stored what was whole. Raises StorageError.
+        """

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from distfile_mirror.downloaders.settings import NO_CHECKS, CheckSettings, LoopS
 from distfile_mirror.downloaders.side_process import HERE, Callers
 from distfile_mirror.downloaders.sources import from_first
 from distfile_mirror.downloaders.upstream_checks import UpstreamChecks
-from distfile_mirror.downloaders.verify import verify
-from distfile_mirror.upstream.settings import UpstreamSettings
+from distfile_mirror.downloaders.verify import Digests, verify
+from distfile_mirror.upstream.settings import Received, UpstreamSettings
+
+Note = Callable[[queue.Fetched], None]
 
 
 async def run_file_downloader(
@@ -70,7 +72,7 @@ def _work(tools: Tools, owner: str, checks: CheckSettings) -> Work[queue.Claim, 
 
 async def _fetch_again(fetcher: "FileFetcher", claim: queue.Claim) -> tuple[str, str]:
     """Return the source and the sha256 of what came; see repairs.Source."""
-    found = await fetcher.fetch(claim, Meter())
+    found = await fetcher.fetch_again(claim)
     return found.final_uri, found.sha256
 
 
@@ -89,10 +91,17 @@ class FileFetcher:
             PermanentFetchError: if none will by itself.
             StorageError: if the blob store failed, which is no URI's fault.
         """
-        fetch = partial(self._fetch_from, claim=claim, meter=meter)
+        return await self._fetch(claim, meter, self._tools.unrecorded.add)
+
+    async def fetch_again(self, claim: queue.Claim) -> queue.Fetched:
+        """Do the same for what is recorded already. Raises as fetch."""
+        return await self._fetch(claim, Meter(), lambda _fetched: None)
+
+    async def _fetch(self, claim: queue.Claim, meter: Meter, note: Note) -> queue.Fetched:
+        fetch = partial(self._fetch_from, claim=claim, meter=meter, note=note)
         return await from_first((claim.uri, *claim.fallback_uris), fetch)
 
-    async def _fetch_from(self, uri: str, claim: queue.Claim, meter: Meter) -> queue.Fetched:
+    async def _fetch_from(self, uri: str, claim: queue.Claim, meter: Meter, note: Note) -> queue.Fetched:
         begin = time.monotonic()
         sink = BlobSink(
             self._tools.store,
@@ -104,18 +113,27 @@ class FileFetcher:
         )
         try:
             received = await self._tools.upstream.fetch(uri, sink, checked=bool(claim.expected))
-            head, size = received.head, received.size
             meter.on_transferred()
-            digests = await sink.finish(partial(verify, claim.expected, uri=uri, head=head, size=size))
+            digests = await sink.finish(partial(_check, claim, uri, received, note))
         finally:
             sink.discard()
-        self._log.add(uri, size, time.monotonic() - begin)
-        return queue.Fetched(
-            row_id=claim.row_id,
-            sha256=digests.raw["sha256"],
-            size=size,
-            digests=digests.raw,
-            headers=headers_to_replay(head.headers),
-            final_uri=head.final_uri,
-            decoded_digests=digests.decoded,
-        )
+        self._log.add(uri, received.size, time.monotonic() - begin)
+        return _fetched(claim, received, digests)
+
+
+def _check(claim: queue.Claim, uri: str, received: Received, note: Note, digests: Digests) -> None:
+    """Verify what has come, and note it: to store it may take a while."""
+    verify(claim.expected, digests, uri=uri, head=received.head, size=received.size)
+    note(_fetched(claim, received, digests))
+
+
+def _fetched(claim: queue.Claim, received: Received, digests: Digests) -> queue.Fetched:
+    return queue.Fetched(
+        row_id=claim.row_id,
+        sha256=digests.raw["sha256"],
+        size=received.size,
+        digests=digests.raw,
+        headers=headers_to_replay(received.head.headers),
+        final_uri=received.head.final_uri,
+        decoded_digests=digests.decoded,
+    )

@@ -114,8 +114,7 @@ class Recorder(Generic[F]):
             log.exception("outcomes cannot be recorded together; trying each by itself", rows=len(batch))
             await self._record_each(batch)
         del self._outcomes[: len(batch)]
-        if not self._outcomes or self._unrecorded.is_large:
-            self._unrecorded.keep(outcome for outcome in self._outcomes if _kind(outcome) == FETCHED)
+        self._unrecorded.forget(outcome.row_id for outcome in batch)
 
     async def _record_each(self, batch: list[F | Failed | Released]) -> None:
         """Record what can be recorded; a row that cannot is fetched again when its lease ends."""

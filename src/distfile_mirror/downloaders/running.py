@@ -42,7 +42,10 @@ class OwnedQueue(Queue[C, F], Estate[F], Protocol[C, F]):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a fetcher works with. ``pool`` has threads for what blocks; ``max_bytes`` bounds one blob."""
+    """What a fetcher works with. ``pool`` has threads for what blocks; ``max_bytes`` bounds one blob.
+
+    In ``unrecorded`` it notes what has come, before that is stored.
+    """
 
     store: BlobStore
     upstream: Upstream
@@ -50,6 +53,7 @@ class Tools:
     pool: Executor
     small_blobs: SmallBlobs
     max_bytes: int
+    unrecorded: Unrecorded
 
 
 class Chore(Protocol):
@@ -100,7 +104,8 @@ async def run_downloader(
         catalog = await stack.enter_async_context(CatalogThread(callers.catalog, may_be_back=watch))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, "blobs"))
         client = await stack.enter_async_context(Upstream(upstream))
-        tools = Tools(store, client, catalog, pool, SmallBlobs(store, pool, callers.blobs), upstream.max_bytes)
+        small_blobs, unrecorded = SmallBlobs(store, pool, callers.blobs), Unrecorded(owner.fd)
+        tools = Tools(store, client, catalog, pool, small_blobs, upstream.max_bytes, unrecorded)
         await take_over(owners, queue=queue, catalog=catalog, store=store, stop=stop)
         work = make_work(tools, owner.name)
         for chore in (lambda: _keep_house(store), *(each.watch for each in work.chores if watch)):
@@ -112,7 +117,7 @@ async def run_downloader(
             catalog=catalog,
             fetch=work.fetch,
             settings=settings,
-            unrecorded=Unrecorded(owner.fd),
+            unrecorded=unrecorded,
             stop=stop,
         )
         summary = await loop.run(watch=watch)

@@ -19,6 +19,7 @@ from distfile_mirror.errors import StorageError
 STORE_PAUSE_SECONDS = 1.0
 
 F = TypeVar("F")
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ async def take_over(
     """
     with closing(dead_owners(owners)) as found:
         for dead in found:
+            await _ask(partial(store.remove_abandoned, patiently=True), stop)  # which stores what they had whole
             await _record(dead, queue, catalog, store, stop)
             await catalog.patiently(partial(queue.release_owner, dead.name), stop)
             if stop.is_set():
@@ -80,10 +82,15 @@ def _understood(note: Mapping[str, Any], from_note: Callable[[Mapping[str, Any]]
 
 async def _is_stored(blobs: Collection[str], store: BlobStore, stop: asyncio.Event) -> bool:
     """Tell whether ``store``, which may be another one by now, has all ``blobs``; False if ``stop`` is set before."""
+    return bool(await _ask(lambda: all(map(store.contains, blobs)), stop))
+
+
+async def _ask(ask: Callable[[], T], stop: asyncio.Event) -> T | None:
+    """Ask the store until it answers; return None if ``stop`` is set before."""
     while not stop.is_set():
         try:
-            return await asyncio.to_thread(lambda: all(map(store.contains, blobs)))
+            return await asyncio.to_thread(ask)
         except StorageError as error:
             log.warning("the blob store does not answer", error=str(error))
             await wait_for_event(stop, STORE_PAUSE_SECONDS)
-    return False
+    return None

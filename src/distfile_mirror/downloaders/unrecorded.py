@@ -8,10 +8,11 @@ does no harm, since a row that is recorded is its owner's no more.
 import base64
 import json
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -21,41 +22,55 @@ LARGEST_BYTES = 4 << 20
 log = structlog.get_logger()
 
 
+class Fetched(Protocol):
+    """What was fetched of a row."""
+
+    @property
+    def row_id(self) -> int:
+        """Its key in the catalog."""
+
+
 class Unrecorded:
-    """The notes of a living owner, in its file ``fd``, which is open for appending.
+    """The notes of a living owner, in its file ``fd``, which is open for appending. Any thread may call.
 
     Where the disk takes no more, it is logged, and nothing is noted until all is recorded.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Fetched] = {}
         self._size = 0
         self._enough_bytes = LARGEST_BYTES
         self._has_failed = False
 
-    def add(self, fetched: Any) -> None:
-        """Note ``fetched``, a dataclass of texts, numbers, bytes, and of such dataclasses."""
-        if not self._has_failed:
-            self._append(_line(fetched))
+    def add(self, fetched: Fetched) -> None:
+        """Note ``fetched``, a dataclass of texts, numbers, bytes, and of such dataclasses; again, it does nothing."""
+        with self._lock:
+            if self._waiting.get(fetched.row_id) == fetched:
+                return
+            self._waiting[fetched.row_id] = fetched
+            if not self._has_failed:
+                self._append(_line(fetched))
 
     @property
     def is_complete(self) -> bool:
         """Tell whether all that was added is noted."""
         return not self._has_failed
 
-    @property
-    def is_large(self) -> bool:
-        """Tell whether there is enough that may be forgotten to write the rest anew."""
-        return self._size > self._enough_bytes
+    def forget(self, row_ids: Iterable[int]) -> None:
+        """Forget what is recorded, or was not to be."""
+        with self._lock:
+            for row_id in row_ids:
+                self._waiting.pop(row_id, None)
+            if ((self._size or self._has_failed) and not self._waiting) or self._size > self._enough_bytes:
+                self._write_anew()
 
-    def keep(self, fetched: Iterable[Any]) -> None:
-        """Forget all but ``fetched``."""
-        if not self._size and not self._has_failed:
-            return
+    def _write_anew(self) -> None:
         self._cut(0)
         self._has_failed = False
-        if left := b"".join(map(_line, fetched)):
-            self._append(left)
+        if self._waiting:
+            self._append(b"".join(map(_line, self._waiting.values())))
         self._enough_bytes = 2 * self._size + LARGEST_BYTES
 
     def _append(self, lines: bytes) -> None:
@@ -88,7 +103,7 @@ def read_notes(fd: int) -> list[dict[str, Any]]:
         return [note for line in file if (note := _parsed(line)) is not None]
 
 
-def _line(fetched: Any) -> bytes:
+def _line(fetched: Fetched) -> bytes:
     return json.dumps(_fields(fetched), default=_plain).encode() + b"\n"
 
 

@@ -42,7 +42,9 @@ async def repairing(store, source):
     """Give the chore, and what calls the catalog."""
     with ThreadPoolExecutor(1) as pool:
         async with CatalogThread() as catalog:
-            tools = Tools(store=store, upstream=None, catalog=catalog, pool=pool, small_blobs=None, max_bytes=0)
+            tools = Tools(
+                store=store, upstream=None, catalog=catalog, pool=pool, small_blobs=None, max_bytes=0, unrecorded=None
+            )
             yield Repairs(tools, "one", of_images=False, sources=lambda _: iter([source])), catalog.call
 
 

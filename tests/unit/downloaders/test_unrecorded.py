@@ -49,12 +49,13 @@ def test_what_is_recorded_is_forgotten(fd):
     notes = Unrecorded(fd)
     notes.add(fetched_file(1))
     notes.add(fetched_file(2))
-    notes.keep([fetched_file(2)])
-    assert [note["row_id"] for note in read_notes(fd)] == [2]
-    notes.add(fetched_file(3))
-    assert [note["row_id"] for note in read_notes(fd)] == [2, 3]
-    notes.keep([])
+    notes.add(fetched_file(2))
+    notes.forget([1, 7])
+    assert [note["row_id"] for note in read_notes(fd)] == [1, 2]  # to write it anew is not worth it yet
+    notes.forget([2])
     assert os.fstat(fd).st_size == 0
+    notes.add(fetched_file(3))
+    assert [note["row_id"] for note in read_notes(fd)] == [3]
 
 
 def test_notes_do_not_grow_for_ever(fd, monkeypatch):
@@ -62,12 +63,12 @@ def test_notes_do_not_grow_for_ever(fd, monkeypatch):
     notes = Unrecorded(fd)
     rewritten = 0
     for number in range(100):
+        before = os.fstat(fd).st_size
         notes.add(fetched_file(number))
-        if notes.is_large:
-            notes.keep(map(fetched_file, range(number - 3, number + 1)))
-            rewritten += 1
+        notes.forget([number - 3])
+        rewritten += os.fstat(fd).st_size < before
     assert os.fstat(fd).st_size < 6000
-    assert 0 < rewritten < 20
+    assert 0 < rewritten < 30
     assert read_notes(fd)[-1]["row_id"] == 99
 
 
@@ -101,7 +102,9 @@ def test_a_full_disk_costs_the_notes_alone():
             assert not notes.is_complete
             notes.add(fetched_file(3))
         assert [note["row_id"] for note in read_notes(fd)] == [1]
-        notes.keep([])
+        notes.forget([1, 2])
+        assert not notes.is_complete
+        notes.forget([3])
         assert notes.is_complete
         notes.add(fetched_file(4))
         assert [note["row_id"] for note in read_notes(fd)] == [4]
