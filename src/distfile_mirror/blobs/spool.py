@@ -108,7 +108,8 @@ def remove_abandoned(
     ``patiently``: wait until others are done with such.
     """
     with storage_errors(folder):
-        paths = [entry.path for entry in os.scandir(folder)]
+        # What can fail comes last.
+        paths = sorted((entry.path for entry in os.scandir(folder)), key=_is_whole)
     return sum(_remove_if_abandoned(path, finish, patiently=patiently) for path in paths)
 
 
@@ -142,6 +143,10 @@ def _create_locked(folder: Path) -> tuple[str, int]:
         if status.st_nlink:
             return path, fd
         os.close(fd)
+
+
+def _is_whole(path: str) -> bool:
+    return _WHOLE.match(os.path.basename(path)) is not None
 
 
 def _remove_if_abandoned(path: str, finish: Callable[[str, str], object] | None, *, patiently: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from distfile_mirror.blobs.object_errors import UnreachableError
 from distfile_mirror.blobs.store import BlobStore
 from distfile_mirror.catalog.leases import Failed, Released
 from distfile_mirror.downloaders.catalog_thread import CatalogThread, wait_for_event
@@ -16,7 +17,7 @@ from distfile_mirror.downloaders.owners import DeadOwner, dead_owners
 from distfile_mirror.downloaders.unrecorded import read_notes
 from distfile_mirror.errors import StorageError
 
-STORE_PAUSE_SECONDS = 1.0
+STORE_PAUSE_SECONDS = 5.0
 
 F = TypeVar("F")
 T = TypeVar("T")
@@ -86,11 +87,14 @@ async def _is_stored(blobs: Collection[str], store: BlobStore, stop: asyncio.Eve
 
 
 async def _ask(ask: Callable[[], T], stop: asyncio.Event) -> T | None:
-    """Ask the store until it answers; return None if ``stop`` is set before."""
+    """Ask the store until it can be reached; return None if ``stop`` is set before, or if it fails otherwise."""
     while not stop.is_set():
         try:
             return await asyncio.to_thread(ask)
-        except StorageError as error:
-            log.warning("the blob store does not answer", error=str(error))
+        except UnreachableError as error:
+            log.warning("waiting for the blob store", error=str(error))
             await wait_for_event(stop, STORE_PAUSE_SECONDS)
+        except StorageError as error:
+            log.warning("what a dead downloader had may have to be fetched again", error=str(error))
+            return None
     return None
