@@ -1,5 +1,6 @@
 """The four components on a real PostgreSQL, each signed in as a user that may do what it must and no more."""
 
+import hashlib
 import json
 import subprocess
 import threading
@@ -73,6 +74,11 @@ class Installation:
         done = command(self.folder, *arguments, check=False, environment=environment)
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)["damaged"]
+
+    def blob(self, content):
+        """Return where the store has ``content``."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        return self.data / "blobs" / "sha256" / sha256[:2] / sha256
 
     def noted(self, downloaders):
         """Tell whether one of ``downloaders``, a folder, notes something that is not recorded."""
@@ -283,6 +289,7 @@ def test_what_was_fetched_while_the_database_was_away_is_not_fetched_again(insta
     for gate in gates.values():
         gate.set()
     wait_until(lambda: installation.noted("downloaders") and installation.noted("image-downloaders"))
+    wait_until(lambda: all(installation.blob(content).exists() for content in contents))  # noted before it is stored
     for component in (installation.files, installation.containers):
         getattr(component, end)()
     installation.database.start()

@@ -21,6 +21,10 @@ class ProxyRefusedError(OSError):
         super().__init__(None, answer)
 
 
+class InvalidAddressError(ValueError):
+    """What asks through a proxy cannot ask for such an address at all."""
+
+
 def connection_fault(uri: FileUri, error: Exception, settings: UpstreamSettings, *, proxy: str | None) -> MirrorError:
     """Translate what the system or we raised before an answer to ``uri`` was there, through a ``proxy`` perhaps."""
     via = f" through the proxy {_host_and_port(proxy)}" if proxy else ""
@@ -32,7 +36,7 @@ def connection_fault(uri: FileUri, error: Exception, settings: UpstreamSettings,
             f"({one_line(error.verify_message or str(error))}); if its CA is one of your own, "
             "name the CA's PEM file by the setting upstream_ca (--upstream-ca)"
         )
-    if isinstance(error, ValueError):
+    if isinstance(error, InvalidAddressError):
         return PermanentFetchError(f"{uri} cannot be asked for: {one_line(str(error))}")
     return TransientFetchError(f"{uri}{via}: {_passing_fault(uri, error, settings, proxy)}")
 

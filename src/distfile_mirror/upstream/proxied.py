@@ -17,7 +17,7 @@ from distfile_mirror.upstream.bodies import Body, CutBodyError
 from distfile_mirror.upstream.dialing import ConnectTimeoutError
 from distfile_mirror.upstream.direct import DEFAULT_HEADERS
 from distfile_mirror.upstream.exchange import NoAnswerError
-from distfile_mirror.upstream.faults import ProxyRefusedError
+from distfile_mirror.upstream.faults import InvalidAddressError, ProxyRefusedError
 from distfile_mirror.upstream.routes import Route
 from distfile_mirror.upstream.settings import Head
 
@@ -113,8 +113,8 @@ _OURS: Sequence[tuple[type[Exception], Callable[[Any], Exception]]] = (
     (aiohttp.ClientHttpProxyError, lambda error: ProxyRefusedError(f"{error.status} {error.message}")),
     (aiohttp.ServerDisconnectedError, lambda _error: NoAnswerError()),
     (aiohttp.ClientResponseError, lambda error: NotHttpError(error.message)),
+    (aiohttp.InvalidURL, lambda error: InvalidAddressError(str(error))),
     (OSError, lambda error: error),
-    (ValueError, lambda error: error),
     (aiohttp.ClientError, lambda error: OSError(None, str(error))),
 )
 
